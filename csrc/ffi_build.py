@@ -1,0 +1,43 @@
+"""Builds ``caffe2op._core._native``: the C core, and the C types of the fast path, in one cffi
+extension. Lives outside the package, so that no wheel carries it.
+"""
+
+import sys
+import sysconfig
+from pathlib import Path
+
+from cffi import FFI
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+PLATFORM = "platform_linux.c" if sys.platform == "linux" else "platform_portable.c"
+
+# Sources of the core, in the order in which data flows: platform, atomics, sync, engine, kernels.
+SOURCES = [PLATFORM, *(HERE / "sources.txt").read_text().split()]
+
+free_threaded = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+
+ffibuilder = FFI()
+ffibuilder.cdef((HERE / "include" / "c2_abi.h").read_text())
+ffibuilder.cdef(
+    """
+    extern "Python" int c2_python_operator(void *handle, c2_context *context);
+    extern "Python" int c2_python_poll(void);
+    """
+)
+ffibuilder.set_source(
+    "caffe2op._core._native",
+    '#include "c2.h"\n#include "fast/fast.c"\n',
+    sources=[str(Path("csrc") / name) for name in SOURCES],
+    include_dirs=["csrc/include", "csrc"],
+    depends=[str(p.relative_to(ROOT)) for p in sorted(HERE.rglob("*.[ch]"))],
+    extra_compile_args=["-std=c11", "-O3", "-fvisibility=hidden", "-Wall", "-Wextra",
+                        "-Wno-unused-parameter", "-Wno-cast-function-type"],
+    libraries=["pthread", "m"],
+    # 3.11 is the first stable ABI with the buffer protocol and METH_FASTCALL.
+    define_macros=[] if free_threaded else [("Py_LIMITED_API", "0x030b0000")],
+    py_limited_api=not free_threaded,
+)
+
+if __name__ == "__main__":
+    ffibuilder.compile(verbose=True)

@@ -1,0 +1,247 @@
+/* Every declaration that crosses into Python, and nothing else: no preprocessor line, so that
+ * cffi reads this very file. C includes it through c2.h.
+ *
+ * Functions return a status (0 is success) unless they say otherwise; they never print and
+ * never raise. Pointers to memory of the caller are borrowed for the call.
+ */
+
+/* ---- statuses ------------------------------------------------------------------------- */
+
+enum c2_status {
+    C2_OK = 0,
+    C2_TIMEOUT = 1,     /* the deadline passed */
+    C2_INTERRUPTED = 2, /* a signal arrived; the caller decides whether to go on */
+    C2_OWNER_DIED = 3,  /* the lock is held now, and its last owner died with it */
+    C2_NOT_OWNER = 4,   /* released by somebody who does not hold it */
+    C2_BUSY = 5,        /* it would have to wait */
+    C2_DEADLOCK = 6,    /* the caller holds it already and would wait for ever */
+    C2_INDEX = 7,       /* an index out of range */
+    C2_VALUE = 8,       /* a value that is not accepted */
+    C2_TYPE = 9,        /* a blob of another kind, or another dtype */
+    C2_SHAPE = 10,      /* shapes that do not fit together */
+    C2_OVERFLOW = 11,   /* a result that does not fit its type */
+    C2_NO_MEMORY = 12,
+    C2_CLOSED = 13,  /* a closed queue */
+    C2_FAILED = 14,  /* an operator reported failure */
+    C2_STOPPED = 15, /* the run was stopped from elsewhere */
+    C2_PYTHON = 16,  /* a Python exception is waiting on the Python side */
+    C2_SYSTEM = 17,  /* the operating system refused */
+    C2_ALIGNMENT = 18
+};
+
+/* ---- element types, memory orders ------------------------------------------------------ */
+
+enum c2_dtype {
+    C2_BOOL = 0,
+    C2_INT8 = 1,
+    C2_INT16 = 2,
+    C2_INT32 = 3,
+    C2_INT64 = 4,
+    C2_UINT8 = 5,
+    C2_UINT16 = 6,
+    C2_UINT32 = 7,
+    C2_UINT64 = 8,
+    C2_FLOAT32 = 9,
+    C2_FLOAT64 = 10,
+    C2_DTYPES = 11
+};
+
+enum c2_order {
+    C2_RELAXED = 0,
+    C2_ACQUIRE = 1,
+    C2_RELEASE = 2,
+    C2_ACQ_REL = 3,
+    C2_SEQ_CST = 4
+};
+
+int64_t c2_itemsize(int dtype); /* bytes of an element; 0 for an unknown dtype */
+
+/* ---- the fast path's types (csrc/fast) -------------------------------------------------- */
+
+/* Puts the C types into the Python dict that `namespace` points to (an id()). Called once, at
+ * import; takes the GIL itself. Returns 0, or -1 when a type could not be made. */
+int c2_register_fast(void *namespace_dict);
+
+/* ---- bulk operations on the caller's memory (bulk.c) ------------------------------------ */
+
+/* base[indices[k]] += values[k] (or values[0] when value_step is 0), each add atomic and
+ * relaxed. Every index is checked before the first write: -slots <= index < slots, negative
+ * ones count from the end. index_dtype is C2_INT32 or C2_INT64. Integers wrap. `before`, where
+ * not NULL, receives the n values that the adds found. Returns C2_OK or C2_INDEX, and then
+ * *bad is the position of the first bad index. */
+int c2_scatter_add(int dtype, void *base, int64_t slots, const void *indices, int index_dtype,
+                   const void *values, int value_step, int64_t n, void *before, int64_t *bad);
+
+/* base[k] += scale * values[k] for k < n, each element atomic and relaxed. `scale` points to
+ * one element of the dtype. */
+int c2_dense_add(int dtype, void *base, const void *values, const void *scale, int64_t n);
+
+/* out[k] = base[indices[k]], each element read without tearing; indices as above. */
+int c2_gather(int dtype, const void *base, int64_t slots, const void *indices, int index_dtype,
+              int64_t n, void *out, int64_t *bad);
+
+/* ---- mutex: 8 bytes of anybody's memory (mutex.c) --------------------------------------- */
+
+/* All zero is unlocked. May block: release the GIL. timeout_ns < 0 waits for ever, 0 tries.
+ * C2_OK, C2_OWNER_DIED (held too), C2_BUSY (tried), C2_TIMEOUT, C2_INTERRUPTED, C2_DEADLOCK. */
+int c2_mutex_lock(void *word, int64_t timeout_ns);
+int c2_mutex_unlock(void *word);       /* C2_OK or C2_NOT_OWNER */
+int c2_mutex_locked(const void *word); /* 0 or 1 */
+
+/* ---- wait and notify (wait.c) ----------------------------------------------------------- */
+
+/* Block while the `size`-byte value at `word` equals `expected` (its bits, zero-extended).
+ * C2_OK once it differs, C2_TIMEOUT, C2_INTERRUPTED. timeout_ns < 0 waits for ever. */
+int c2_wait(const void *word, int size, uint64_t expected, int64_t timeout_ns);
+int c2_notify(const void *word, int size, int count); /* returns how many were woken */
+
+/* ---- blobs (blob.c) --------------------------------------------------------------------- */
+
+enum c2_kind {
+    C2_EMPTY = 0,
+    C2_TENSOR = 1,
+    C2_MUTEX = 2,
+    C2_ATOMIC_BOOL = 3,
+    C2_COUNTER = 4,
+    C2_QUEUE = 5,
+    C2_OBJECT = 6 /* a Python object; C only passes it on */
+};
+
+/* What a tensor blob holds. Immutable once published: a new shape or a new buffer is a new
+ * c2_tensor, so a reader never sees the shape of one with the memory of another. */
+typedef struct c2_tensor {
+    void *data;
+    int64_t size; /* elements */
+    int64_t shape[8];
+    int32_t ndim;
+    int32_t dtype;
+} c2_tensor;
+
+typedef struct c2_blob c2_blob;
+
+c2_blob *c2_blob_new(void); /* NULL when out of memory */
+void c2_blob_free(c2_blob *blob);
+int c2_blob_kind(c2_blob *blob);
+int c2_blob_clear(c2_blob *blob); /* empty again */
+
+/* Make it a tensor of this type and shape; copies the elements from `data` unless NULL. */
+int c2_blob_feed(c2_blob *blob, int dtype, int ndim, const int64_t *shape, const void *data);
+/* Make it a tensor on the caller's memory, which must live as long as the blob, or until it is
+ * replaced and c2_idle() has been seen true. */
+int c2_blob_share(c2_blob *blob, int dtype, int ndim, const int64_t *shape, void *data);
+int c2_blob_object(c2_blob *blob, int64_t token); /* make it a C2_OBJECT */
+int64_t c2_blob_token(c2_blob *blob);             /* of an object; -1 otherwise */
+
+/* Between these two calls no memory that a c2_tensor names is given back, whoever resizes the
+ * blob meanwhile. Calls nest; both on the same thread. */
+void c2_guard_enter(void);
+void c2_guard_leave(void);
+const c2_tensor *c2_blob_tensor(c2_blob *blob); /* inside a guard; NULL for other kinds */
+int c2_idle(void);                              /* 1 when nobody is inside a guard */
+
+/* ---- operators (operator.c) ------------------------------------------------------------- */
+
+typedef struct c2_context c2_context;
+typedef int (*c2_kernel)(c2_context *context);
+
+/* One argument of an operator, in the order in which its schema declares them. */
+typedef struct c2_arg {
+    int64_t i;
+    double f;
+    const int64_t *ints;
+    const double *floats;
+    const char *s;
+    int64_t count; /* of ints or floats */
+    int64_t given; /* 0: this is the default */
+} c2_arg;
+
+c2_kernel c2_kernel_find(const char *type); /* NULL: no native kernel of that name */
+int64_t c2_kernel_count(void);
+const char *c2_kernel_name(int64_t index);
+
+/* A kernel of the user: data[k] and sizes[k] (elements) are the inputs' and then the outputs'.
+ * Returns 0, or anything else to fail the operator. */
+typedef int32_t (*c2_user_kernel)(void **data, const int64_t *sizes, void *user);
+
+/* What the generic kernel for user functions (kernel_user.c) needs to know. */
+typedef struct c2_user_schema {
+    c2_user_kernel function;
+    void *user;
+    const int32_t *input_dtypes;  /* one for each input; -1 accepts any */
+    const int32_t *output_dtypes; /* one for each output; -1: that of input 0 */
+    const int32_t *output_like;   /* the input whose shape the output takes, or -1: see ndims */
+    const int32_t *output_ndims;
+    const int64_t *output_shapes; /* 8 for each output */
+} c2_user_schema;
+
+/* For an operator in Python: what its kernel does with the GIL held. `handle` is the one given
+ * to c2_net_set; returns a status, C2_PYTHON when an exception has been stored. */
+typedef int (*c2_python_call)(void *handle, c2_context *context);
+void c2_set_python_call(c2_python_call call);
+
+/* The context, seen from a Python operator. Valid for the call. */
+int c2_context_inputs(c2_context *context);
+int c2_context_outputs(c2_context *context);
+c2_blob *c2_context_input(c2_context *context, int index);
+c2_blob *c2_context_output(c2_context *context, int index);
+
+/* ---- nets (net.c) ----------------------------------------------------------------------- */
+
+typedef struct c2_net c2_net;
+
+/* What one run reports. Zero it before. The first failure in time fills the rest. */
+typedef struct c2_run {
+    int32_t stop;     /* atomic: nonzero asks every worker to stop soon */
+    int32_t claimed;  /* atomic: the first failure is being written */
+    int32_t status;   /* C2_OK, or the first failure's */
+    int32_t op;       /* its operator's index in its net, or -1 */
+    const c2_net *net; /* its net */
+    char message[512];
+} c2_run;
+
+c2_net *c2_net_new(int64_t n_ops); /* NULL when out of memory */
+void c2_net_free(c2_net *net);
+
+/* Fill operator `index`. Copies the pointer arrays; `args`, what they point to, and `handle`
+ * are borrowed and must outlive the net. kernel NULL: the Python call with `handle`. */
+int c2_net_set(c2_net *net, int64_t index, c2_kernel kernel, void *handle, int n_in,
+               c2_blob *const *in, int n_out, c2_blob *const *out, const c2_arg *args,
+               int n_args);
+
+/* Run every operator once, in program order. Returns run->status. Blocks; release the GIL. */
+int c2_net_run(c2_net *net, c2_run *run);
+
+/* Looks at the outside (signals): called on the calling thread about every 50 ms, where not NULL;
+ * a nonzero status from it stops the run. */
+typedef int (*c2_poll)(void);
+
+/* ---- plans (plan.c) --------------------------------------------------------------------- */
+
+typedef struct c2_step c2_step;
+
+/* A step runs its nets in order or its substeps (in order, or at the same time), num_iter times
+ * or until the stop blob is true. */
+c2_step *c2_step_new(void);
+void c2_step_free(c2_step *step); /* not its children, nor its nets */
+int c2_step_add_net(c2_step *step, c2_net *net);
+int c2_step_add_substep(c2_step *step, c2_step *substep);
+/* num_iter < 0: for ever, or until should_stop (a bool scalar; may be NULL) holds. only_once:
+ * stop at the first true should_stop, but run once at least. concurrent: substeps at the same
+ * time. waits: a substep may wait for a sibling, so each needs a thread of its own; else they
+ * share as many threads as there are processors. every_ms > 0: runs beside its siblings, every
+ * so often, until they end. */
+int c2_step_set(c2_step *step, int64_t num_iter, c2_blob *should_stop, int only_once,
+                int concurrent, int waits, int64_t every_ms);
+/* Blobs that are emptied whenever the step starts (its child workspace). */
+int c2_step_add_local(c2_step *step, c2_blob *blob);
+
+/* Runs the step on this thread and as many helpers as it needs. Returns run->status. */
+int c2_step_run(c2_step *step, c2_run *run, c2_poll poll);
+
+/* Threads that exist to run concurrent substeps; for tests. */
+int64_t c2_pool_threads(void);
+
+/* ---- operator state (counter.c, queue.c) ------------------------------------------------ */
+
+/* An atomic bool, counter or mutex blob, for the Python side to look at: its value. */
+int c2_blob_peek(c2_blob *blob, int64_t *value);
