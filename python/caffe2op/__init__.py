@@ -1,0 +1,1 @@
+"""Atomic operations, locks and an asynchronous net executor on NumPy memory."""
