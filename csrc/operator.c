@@ -54,6 +54,7 @@ int c2_fail(c2_context *c, int status, const char *format, ...) {
     va_start(list, format);
     vsnprintf(c->message, sizeof c->run->message, format, list);
     va_end(list);
+    c->failed = status;
     return status;
 }
 
