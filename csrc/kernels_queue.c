@@ -1,12 +1,13 @@
 /* Operators on a queue of tuples of tensors (queue.h), which a blob owns.
  *
  * The elements are copied on the way in and on the way out, so whoever puts keeps its blobs, and
- * nothing that two threads hold is shared. A wait ends when the run is to stop, within 20 ms.
- * Without the plain forms' outputs being ready nothing is lost: a tuple that does not fit the
- * output blobs goes back to the front of the queue.
+ * nothing that two threads hold is shared. A tuple that does not fit the output blobs goes back
+ * to the front of the queue. A wait ends within about 20 ms when the run is to stop.
  *
- * The kernel's guard keeps the queue while it waits, whoever replaces the blob meanwhile; the
- * waiters on a replaced queue wait until it is closed or their run stops.
+ * The kernel's guard keeps the queue while it works. One that waits must not hold up the freeing
+ * of everybody's memory for as long as that takes, so from the first slice on it holds the queue
+ * itself, and opens its guard anew in each slice. Who replaces or frees the blob closes the queue:
+ * nobody new can reach it, and those who wait on it are told.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +19,30 @@
 #define MAX_CAPACITY INT32_MAX
 #define MAX_WIDTH    1024 /* tensors in a tuple */
 
-static int stopping(const void *context) {
-    return c2_stopping(context);
+/* One who waits on the queue. */
+typedef struct waiter {
+    c2_context *context;
+    c2_queue *queue;
+    int kept;
+} waiter;
+
+/* Between the slices: no tensor that the kernel got before is looked at after it. */
+static int look_around(void *who) {
+    waiter *w = who;
+    if (!w->kept) c2_queue_keep(w->queue);
+    w->kept = 1;
+    c2_guard_leave();
+    c2_guard_enter();
+    return c2_stopping(w->context);
+}
+
+static void let_go(waiter *w) {
+    if (w->kept) c2_queue_drop(w->queue);
+}
+
+static void abandon(void *queue) {
+    c2_queue_close(queue);
+    c2_queue_drop(queue);
 }
 
 static int create_queue(c2_context *c) {
@@ -33,7 +56,9 @@ static int create_queue(c2_context *c) {
     c2_queue *queue = c2_queue_new(capacity, (int32_t)width);
     if (!queue)
         return c2_fail(c, C2_NO_MEMORY, "no memory for a queue of %lld", (long long)capacity);
-    return c2_out_state(c, 0, C2_QUEUE, queue, c2_queue_free);
+    const int status = c2_out_state(c, 0, C2_QUEUE, queue, abandon);
+    if (status != C2_OK) c2_queue_drop(queue);
+    return status;
 }
 
 /* The queue in input 0, found to hold tuples of `given` blobs; NULL with the message written. */
@@ -61,10 +86,22 @@ static int put(c2_context *c) {
     if (!queue) return status;
     for (int k = 0; k < width; k++)
         if (!(tensors[k] = c2_in(c, 1 + k, -1))) return C2_TYPE;
-    status = c2_queue_put(queue, tensors, stopping, c);
+    waiter w = {.context = c, .queue = queue};
+    status = c2_queue_put(queue, tensors, look_around, &w);
+    let_go(&w);
     if (status == C2_STOPPED) return stopped(c);
     if (status == C2_NO_MEMORY) return c2_fail(c, status, "no memory for a copy of the inputs");
     return status;
+}
+
+static int copy_out(c2_context *c, int width, const c2_tuple *tuple) {
+    for (int k = 0; k < width; k++) {
+        const c2_tensor *from = c2_tuple_tensor(tuple, k);
+        const c2_tensor *to = c2_out_like(c, k, from);
+        if (!to) return C2_NO_MEMORY;
+        if (from->size) memcpy(to->data, from->data, (size_t)from->size * c2_itemsize(from->dtype));
+    }
+    return C2_OK;
 }
 
 /* Takes into the first `width` outputs. C2_OK; C2_CLOSED and C2_TIMEOUT without a message; or a
@@ -73,21 +110,20 @@ static int take(c2_context *c, int width, int64_t deadline) {
     int status;
     c2_queue *queue = queue_of(c, width, &status);
     if (!queue) return status;
+    waiter w = {.context = c, .queue = queue};
     c2_tuple *tuple;
-    status = c2_queue_take(queue, deadline, stopping, c, &tuple);
-    if (status == C2_STOPPED) return stopped(c);
-    if (status != C2_OK) return status;
-    for (int k = 0; k < width; k++) {
-        const c2_tensor *from = c2_tuple_tensor(tuple, k);
-        const c2_tensor *to = c2_out_like(c, k, from);
-        if (!to) {
+    status = c2_queue_take(queue, deadline, look_around, &w, &tuple);
+    if (status == C2_OK) {
+        status = copy_out(c, width, tuple);
+        if (status == C2_OK)
+            c2_queue_done(queue, tuple);
+        else
             c2_queue_give_back(queue, tuple);
-            return C2_NO_MEMORY;
-        }
-        if (from->size) memcpy(to->data, from->data, (size_t)from->size * c2_itemsize(from->dtype));
+    } else if (status == C2_STOPPED) {
+        stopped(c);
     }
-    c2_queue_done(queue, tuple);
-    return C2_OK;
+    let_go(&w);
+    return status;
 }
 
 /* The last output of a Safe form: true when there was nothing to put into or to take. */

@@ -20,6 +20,9 @@
  * change wakes one waiter. That waiter cannot leave with the change unused: it looks again under
  * the lock, and gives up (stop, deadline) only where it saw nothing for itself there.
  *
+ *     users     who holds the queue. The drop that makes it 0 has the acquire that meets the
+ *               release of every other drop: all they did is over before the memory goes.
+ *
  * The lock's release meets the lock's acquire: that is what hands a tuple's memory over.
  */
 #include <stdlib.h>
@@ -40,6 +43,7 @@ struct c2_tuple {
 
 struct c2_queue {
     uint64_t lock;
+    _Atomic int64_t users;
     int64_t capacity;
     int64_t first;  /* position in the ring of the oldest tuple */
     int64_t count;  /* tuples in the ring */
@@ -57,6 +61,7 @@ c2_queue *c2_queue_new(int64_t capacity, int32_t width) {
     if (!q) return NULL;
     q->capacity = capacity;
     q->width = width;
+    atomic_init(&q->users, 1);
     return q;
 }
 
@@ -65,8 +70,12 @@ static void tuple_free(c2_tuple *tuple) {
     free(tuple);
 }
 
-void c2_queue_free(void *queue) {
-    c2_queue *q = queue;
+void c2_queue_keep(c2_queue *q) {
+    add_rlx(&q->users, 1);
+} /* who calls holds it already */
+
+void c2_queue_drop(c2_queue *q) {
+    if (sub_acq_rel(&q->users, 1) > 1) return;
     for (int64_t k = 0; k < q->count; k++)
         tuple_free(q->ring[(q->first + k) % q->capacity]);
     free(q);
@@ -135,9 +144,8 @@ static void unlock_and_wake(c2_queue *q, int side, int n) {
 }
 
 /* Under the lock, having seen nothing for `side`: sleeps until something may have changed, and
- * has the lock again. C2_OK (look again), C2_TIMEOUT or C2_STOPPED. */
-static int sleep_on(c2_queue *q, int side, int64_t deadline, c2_queue_stop stop, const void *who) {
-    if (stop && stop(who)) return C2_STOPPED;
+ * has the lock again. C2_OK, C2_TIMEOUT or C2_STOPPED: the caller looks again in any case. */
+static int sleep_on(c2_queue *q, int side, int64_t deadline, c2_queue_stop stop, void *who) {
     const int64_t now = c2_os_now();
     if (now >= deadline) return C2_TIMEOUT;
     const int64_t slice = deadline - now < SLICE_NS ? deadline : now + SLICE_NS;
@@ -145,21 +153,22 @@ static int sleep_on(c2_queue *q, int side, int64_t deadline, c2_queue_stop stop,
     q->waiting[side]++;
     unlock(q);
     c2_os_wait(&q->changed_for[side], 4, seen, slice);
+    const int status = stop && stop(who) ? C2_STOPPED : C2_OK;
     lock(q);
     q->waiting[side]--;
-    return C2_OK;
+    return status;
 }
 
-int c2_queue_put(c2_queue *q, const c2_tensor *const *tensors, c2_queue_stop stop,
-                 const void *who) {
+int c2_queue_put(c2_queue *q, const c2_tensor *const *tensors, c2_queue_stop stop, void *who) {
     c2_tuple *tuple = tuple_copy(tensors, q->width);
     if (!tuple) return C2_NO_MEMORY;
     int status = C2_OK;
     lock(q);
     while (!q->closed && q->count + q->out == q->capacity && status == C2_OK)
         status = sleep_on(q, PUTTERS, C2_FOREVER, stop, who);
-    if (q->closed) status = C2_CLOSED;
-    if (status == C2_OK) {
+    if (q->closed) {
+        status = C2_CLOSED;
+    } else if (q->count + q->out < q->capacity) {
         q->ring[(q->first + q->count) % q->capacity] = tuple;
         q->count++;
         unlock_and_wake(q, TAKERS, 1);
@@ -170,19 +179,20 @@ int c2_queue_put(c2_queue *q, const c2_tensor *const *tensors, c2_queue_stop sto
     return status;
 }
 
-int c2_queue_take(c2_queue *q, int64_t deadline, c2_queue_stop stop, const void *who,
-                  c2_tuple **tuple) {
+int c2_queue_take(c2_queue *q, int64_t deadline, c2_queue_stop stop, void *who, c2_tuple **tuple) {
     int status = C2_OK;
     lock(q);
     /* A closed queue is at its end only when nothing can be given back any more. */
     while (q->count == 0 && !(q->closed && q->out == 0) && status == C2_OK)
         status = sleep_on(q, TAKERS, deadline, stop, who);
-    if (status == C2_OK && q->count == 0) status = C2_CLOSED;
-    if (status == C2_OK) {
+    if (q->count > 0) {
         *tuple = q->ring[q->first];
         q->first = (q->first + 1) % q->capacity;
         q->count--;
         q->out++;
+        status = C2_OK;
+    } else if (q->closed && q->out == 0) {
+        status = C2_CLOSED;
     }
     unlock(q);
     return status;
