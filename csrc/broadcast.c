@@ -17,43 +17,53 @@ static void align(const c2_tensor *t, int ndim, int after, int64_t *sizes) {
         sizes[d] = d < first || d >= first + t->ndim ? 1 : t->shape[d - first];
 }
 
-/* The output's shape and the walk; 0 when the shapes do not fit. */
-static int plan(const c2_tensor *a, const c2_tensor *b, int after, int *ndim, int64_t *shape,
-                walk *w) {
-    int64_t sa[8], sb[8], a_stride = 1, b_stride = 1;
-    *ndim = a->ndim > b->ndim ? a->ndim : b->ndim;
-    align(a, *ndim, 0, sa);
-    align(b, *ndim, after, sb);
-    walk inward = {0}; /* dimensions from the last to the first */
-    for (int d = *ndim - 1; d >= 0; d--) {
-        if (sa[d] != sb[d] && sa[d] != 1 && sb[d] != 1) return 0;
-        const int64_t size = shape[d] = sa[d] == 1 ? sb[d] : sa[d];
-        if (size == 1) continue;
-        const int64_t step_a = sa[d] == 1 ? 0 : a_stride, step_b = sb[d] == 1 ? 0 : b_stride;
-        a_stride *= sa[d];
-        b_stride *= sb[d];
-        const int last = inward.ndim - 1;
-        if (last >= 0 && step_a == inward.a[last] * inward.shape[last] &&
-            step_b == inward.b[last] * inward.shape[last]) {
-            inward.shape[last] *= size;
-            continue;
-        }
-        inward.shape[inward.ndim] = size;
-        inward.a[inward.ndim] = step_a;
-        inward.b[inward.ndim++] = step_b;
-    }
-    w->ndim = inward.ndim;
-    for (int d = 0; d < w->ndim; d++) {
-        w->shape[d] = inward.shape[w->ndim - 1 - d];
-        w->a[d] = inward.a[w->ndim - 1 - d];
-        w->b[d] = inward.b[w->ndim - 1 - d];
+/* The output's shape; 0 when the aligned sizes do not fit. */
+static int merge(int ndim, const int64_t *a, const int64_t *b, int64_t *shape) {
+    for (int d = 0; d < ndim; d++) {
+        if (a[d] != b[d] && a[d] != 1 && b[d] != 1) return 0;
+        shape[d] = a[d] == 1 ? b[d] : a[d];
     }
     return 1;
 }
 
-static void walk_rows(const walk *w, c2_inner loop, const char *a, const char *b, int64_t in_size,
-                      char *out, int64_t out_size, int64_t total) {
-    if (total == 0) return;
+static int same(int ndim, const int64_t *shape, const c2_tensor *t) {
+    if (ndim != t->ndim) return 0;
+    for (int d = 0; d < ndim; d++)
+        if (shape[d] != t->shape[d]) return 0;
+    return 1;
+}
+
+/* Of aligned sizes that fit, with no zero among them (so that no product overflows). */
+static walk plan(int ndim, const int64_t *a, const int64_t *b) {
+    walk in = {0}, w = {0}; /* `in` has the dimensions from the last to the first */
+    int64_t a_jump = 1, b_jump = 1;
+    for (int d = ndim - 1; d >= 0; d--) {
+        const int64_t size = a[d] == 1 ? b[d] : a[d];
+        if (size == 1) continue;
+        const int64_t a_step = a[d] == 1 ? 0 : a_jump, b_step = b[d] == 1 ? 0 : b_jump;
+        const int last = in.ndim - 1;
+        a_jump *= a[d];
+        b_jump *= b[d];
+        if (last >= 0 && a_step == in.a[last] * in.shape[last] &&
+            b_step == in.b[last] * in.shape[last]) {
+            in.shape[last] *= size;
+            continue;
+        }
+        in.shape[in.ndim] = size;
+        in.a[in.ndim] = a_step;
+        in.b[in.ndim++] = b_step;
+    }
+    w.ndim = in.ndim;
+    for (int d = 0, e = in.ndim - 1; e >= 0; d++, e--) {
+        w.shape[d] = in.shape[e];
+        w.a[d] = in.a[e];
+        w.b[d] = in.b[e];
+    }
+    return w;
+}
+
+static void run(const walk *w, c2_inner loop, const char *a, const char *b, int64_t in_size,
+                char *out, int64_t out_size, int64_t total) {
     if (w->ndim == 0) { /* one element */
         loop(a, 1, b, 1, out, 1);
         return;
@@ -74,6 +84,41 @@ static void walk_rows(const walk *w, c2_inner loop, const char *a, const char *b
     }
 }
 
+static int broadcast(c2_context *c, c2_inner loop, const c2_tensor *a, const c2_tensor *b,
+                     int out_dtype) {
+    const int legacy = c->args[0].i != 0;
+    const int64_t axis = c->args[1].i;
+    int after = 0; /* dimensions of input 0 behind those of input 1 */
+    if (legacy && axis >= 0) {
+        if (axis > a->ndim - b->ndim)
+            return c2_fail(c, C2_SHAPE, "input 1: %s does not fit into input 0: %s at axis %lld",
+                           C2_TEXT(b), C2_TEXT(a), (long long)axis);
+        after = a->ndim - (int)axis - b->ndim;
+    }
+    const int ndim = a->ndim > b->ndim ? a->ndim : b->ndim;
+    int64_t sa[8], sb[8], shape[8];
+    align(a, ndim, 0, sa);
+    align(b, ndim, after, sb);
+    if (!merge(ndim, sa, sb, shape) || (legacy && !same(ndim, shape, a)))
+        return c2_fail(c, C2_SHAPE, "input 1: %s does not broadcast %s input 0: %s", C2_TEXT(b),
+                       legacy ? "into" : "with", C2_TEXT(a));
+    /* A blob that grows may keep its memory (blob.c), and then the first row written would
+     * spoil what the next rows read. */
+    for (int i = 0; i < 2; i++) {
+        const c2_tensor *x = i ? b : a;
+        if (c->out[0] == c->in[i] && !same(ndim, shape, x))
+            return c2_fail(c, C2_SHAPE, "output 0 is input %d: %s, smaller than the result", i,
+                           C2_TEXT(x));
+    }
+    const c2_tensor *out = c2_out(c, 0, out_dtype, ndim, shape);
+    if (!out) return C2_NO_MEMORY;
+    if (out->size == 0) return C2_OK;
+    const walk w = plan(ndim, sa, sb);
+    run(&w, loop, a->data, b->data, c2_itemsize(a->dtype), out->data, c2_itemsize(out_dtype),
+        out->size);
+    return C2_OK;
+}
+
 int c2_binary(c2_context *c, const c2_inner loops[C2_DTYPES], int out_dtype) {
     unsigned dtypes = 0;
     for (int t = 0; t < C2_DTYPES; t++)
@@ -84,36 +129,9 @@ int c2_binary(c2_context *c, const c2_inner loops[C2_DTYPES], int out_dtype) {
     if (!b) return C2_TYPE;
     if (out_dtype < 0) out_dtype = a->dtype;
     const c2_inner loop = loops[a->dtype];
-
-    if (c2_same_shape(a, b)) {
-        const c2_tensor *out = c2_out(c, 0, out_dtype, a->ndim, a->shape);
-        if (!out) return C2_NO_MEMORY;
-        loop(a->data, 1, b->data, 1, out->data, out->size);
-        return C2_OK;
-    }
-
-    const int64_t legacy = c->args[0].i, axis = c->args[1].i;
-    int after = 0; /* dimensions of input 0 behind those of input 1 */
-    if (legacy && axis >= 0) {
-        if (axis > a->ndim - b->ndim)
-            return c2_fail(c, C2_SHAPE, "input 1: %s does not fit into input 0: %s at axis %lld",
-                           C2_TEXT(b), C2_TEXT(a), (long long)axis);
-        after = a->ndim - (int)axis - b->ndim;
-    }
-    int ndim;
-    int64_t shape[8];
-    walk w;
-    int fits = plan(a, b, after, &ndim, shape, &w);
-    if (fits && legacy) { /* the output is input 0's shape */
-        fits = ndim == a->ndim;
-        for (int d = 0; fits && d < ndim; d++) fits = shape[d] == a->shape[d];
-    }
-    if (!fits)
-        return c2_fail(c, C2_SHAPE, "input 1: %s does not broadcast %s input 0: %s", C2_TEXT(b),
-                       legacy ? "into" : "with", C2_TEXT(a));
-    const c2_tensor *out = c2_out(c, 0, out_dtype, ndim, shape);
+    if (!c2_same_shape(a, b)) return broadcast(c, loop, a, b, out_dtype);
+    const c2_tensor *out = c2_out(c, 0, out_dtype, a->ndim, a->shape);
     if (!out) return C2_NO_MEMORY;
-    walk_rows(&w, loop, a->data, b->data, c2_itemsize(a->dtype), out->data,
-              c2_itemsize(out_dtype), out->size);
+    loop(a->data, 1, b->data, 1, out->data, out->size);
     return C2_OK;
 }

@@ -9,8 +9,9 @@
  * broadcast=1, Caffe2's older rule does: input 1 is laid against the dimensions of input 0 that
  * start at `axis` (-1: its last ones), and the output has the shape of input 0.
  *
- * In place: the output may be either input. It keeps that input's memory only when the shapes
- * are equal, so each element is read before it is written, and nothing broadcast is overwritten.
+ * In place: the output may be either input, when that input has the result's shape (else an
+ * error, as in Caffe2); each element is read before it is written. Not when out_dtype is another
+ * one: such an operator declares no pair.
  */
 #ifndef C2_BROADCAST_H
 #define C2_BROADCAST_H
@@ -33,13 +34,16 @@ int c2_binary(c2_context *c, const c2_inner loops[C2_DTYPES], int out_dtype);
         const T *a = pa, *b = pb;                                                                  \
         R *out = po;                                                                               \
         if (a_step && b_step) {                                                                    \
-            for (int64_t k = 0; k < n; k++) out[k] = F(a[k], b[k]);                 \
+            for (int64_t k = 0; k < n; k++)                                                        \
+                out[k] = F(a[k], b[k]);                                                            \
         } else if (a_step) {                                                                       \
             const T y = *b;                                                                        \
-            for (int64_t k = 0; k < n; k++) out[k] = F(a[k], y);                    \
+            for (int64_t k = 0; k < n; k++)                                                        \
+                out[k] = F(a[k], y);                                                               \
         } else {                                                                                   \
             const T x = *a;                                                                        \
-            for (int64_t k = 0; k < n; k++) out[k] = F(x, b[k]);                    \
+            for (int64_t k = 0; k < n; k++)                                                        \
+                out[k] = F(x, b[k]);                                                               \
         }                                                                                          \
     }
 

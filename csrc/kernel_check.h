@@ -12,6 +12,7 @@
 /* A list of dtypes: one bit each. */
 #define C2_BIT(dtype) (1u << (dtype))
 #define C2_FLOATS     (C2_BIT(C2_FLOAT32) | C2_BIT(C2_FLOAT64))
+#define C2_ANY        (C2_BIT(C2_DTYPES) - 1)
 #define C2_INDICES    (C2_BIT(C2_INT32) | C2_BIT(C2_INT64))
 
 /* "float32 (3, 4)"; C2_TEXT(t) lives until the end of the full expression, a call of c2_fail. */

@@ -9,7 +9,7 @@
 
 /* ---- the table ---- */
 
-#define C2_KERNEL_TABLES(X)
+#define C2_KERNEL_TABLES(X) X(fill) X(math) X(compare) X(sparse)
 
 #define DECLARE(name) extern const c2_kernel_entry c2_kernels_##name[];
 C2_KERNEL_TABLES(DECLARE)
