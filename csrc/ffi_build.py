@@ -12,8 +12,9 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 PLATFORM = "platform_linux.c" if sys.platform == "linux" else "platform_portable.c"
 
-# Sources of the core, in the order in which data flows: platform, atomics, sync, engine, kernels.
-SOURCES = [PLATFORM, *(HERE / "sources.txt").read_text().split()]
+# Every source of the core, with the one platform file of this system.
+SOURCES = [p.name for p in sorted(HERE.glob("*.c")) if not p.name.startswith("platform_")]
+SOURCES.append(PLATFORM)
 
 free_threaded = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 

@@ -24,6 +24,7 @@
 #include "c2.h"
 
 struct c2_context {
+    c2_kernel kernel;
     c2_blob *const *in;
     c2_blob *const *out;
     int32_t n_in;
@@ -33,7 +34,7 @@ struct c2_context {
     int32_t op;    /* index in the net */
     void *handle;  /* of a Python or user operator */
     c2_run *run;
-    char *message; /* 512 bytes, this thread's own until the failure is claimed */
+    char *message; /* of sizeof run->message bytes; this thread's own */
 };
 
 /* Write the message (printf) that goes with a failure; returns `status` to hand on. Blobs are

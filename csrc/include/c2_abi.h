@@ -189,13 +189,19 @@ c2_blob *c2_context_output(c2_context *context, int index);
 
 typedef struct c2_net c2_net;
 
-/* What one run reports. Zero it before. The first failure in time fills the rest. */
+/* Looks at the outside (signals): called on the thread that called the run, about every 50 ms,
+ * where not NULL; a nonzero status from it stops the run. */
+typedef int (*c2_poll)(void);
+
+/* What one run reports. Zero it before, but for `poll`. The first failure in time fills it. */
 typedef struct c2_run {
-    int32_t stop;     /* atomic: nonzero asks every worker to stop soon */
-    int32_t claimed;  /* atomic: the first failure is being written */
-    int32_t status;   /* C2_OK, or the first failure's */
-    int32_t op;       /* its operator's index in its net, or -1 */
-    const c2_net *net; /* its net */
+    int32_t stop;      /* atomic: nonzero asks every worker to stop soon */
+    int32_t claimed;   /* atomic: the first failure is being written */
+    int32_t status;    /* C2_OK, or the first failure's */
+    int32_t op;        /* its operator's index in its net, or -1 */
+    const c2_net *net; /* its net, or NULL */
+    c2_poll poll;
+    uint64_t caller; /* the thread that called; set by the run */
     char message[512];
 } c2_run;
 
@@ -211,10 +217,6 @@ int c2_net_set(c2_net *net, int64_t index, c2_kernel kernel, void *handle, int n
 /* Run every operator once, in program order. Returns run->status. Blocks; release the GIL. */
 int c2_net_run(c2_net *net, c2_run *run);
 
-/* Looks at the outside (signals): called on the calling thread about every 50 ms, where not NULL;
- * a nonzero status from it stops the run. */
-typedef int (*c2_poll)(void);
-
 /* ---- plans (plan.c) --------------------------------------------------------------------- */
 
 typedef struct c2_step c2_step;
@@ -225,18 +227,18 @@ c2_step *c2_step_new(void);
 void c2_step_free(c2_step *step); /* not its children, nor its nets */
 int c2_step_add_net(c2_step *step, c2_net *net);
 int c2_step_add_substep(c2_step *step, c2_step *substep);
-/* num_iter < 0: for ever, or until should_stop (a bool scalar; may be NULL) holds. only_once:
- * stop at the first true should_stop, but run once at least. concurrent: substeps at the same
- * time. waits: a substep may wait for a sibling, so each needs a thread of its own; else they
- * share as many threads as there are processors. every_ms > 0: runs beside its siblings, every
- * so often, until they end. */
+/* num_iter < 0: for ever, or until should_stop (a bool scalar, looked at after each net or
+ * substep; may be NULL) holds. only_once: one iteration, which should_stop can cut short.
+ * concurrent: substeps at the same time. waits: a substep may wait for a sibling, so each needs
+ * a thread of its own; else they share as many threads as there are processors. every_ms > 0:
+ * runs beside its siblings, every so often, until they end. */
 int c2_step_set(c2_step *step, int64_t num_iter, c2_blob *should_stop, int only_once,
                 int concurrent, int waits, int64_t every_ms);
 /* Blobs that are emptied whenever the step starts (its child workspace). */
 int c2_step_add_local(c2_step *step, c2_blob *blob);
 
 /* Runs the step on this thread and as many helpers as it needs. Returns run->status. */
-int c2_step_run(c2_step *step, c2_run *run, c2_poll poll);
+int c2_step_run(c2_step *step, c2_run *run);
 
 /* Threads that exist to run concurrent substeps; for tests. */
 int64_t c2_pool_threads(void);

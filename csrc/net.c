@@ -1,0 +1,121 @@
+/* Nets: operators in program order, bound to their blobs; and the simple executor.
+ *
+ * A net is constant once built. Several threads may run one net at the same time; what its
+ * operators do to shared blobs then is theirs to order (atomics, a mutex), and never unsafe in
+ * memory (blob.h).
+ */
+#include "net.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "platform.h"
+#include "reclaim.h"
+
+static _Atomic(c2_python_call) python_call;
+
+void c2_set_python_call(c2_python_call call) { store_rel(&python_call, call); }
+
+static int python_kernel(c2_context *c) {
+    const c2_python_call call = load_acq(&python_call); /* meets store_rel above */
+    if (!call) return c2_fail(c, C2_SYSTEM, "no Python side to call");
+    return call(c->handle, c);
+}
+
+c2_net *c2_net_new(int64_t n_ops) {
+    c2_net *net = calloc(1, sizeof *net + (size_t)n_ops * sizeof(c2_context));
+    if (net) net->n = n_ops;
+    return net;
+}
+
+void c2_net_free(c2_net *net) {
+    if (!net) return;
+    for (int64_t i = 0; i < net->n; i++) free((void *)net->ops[i].in);
+    free(net);
+}
+
+int c2_net_set(c2_net *net, int64_t index, c2_kernel kernel, void *handle, int n_in,
+               c2_blob *const *in, int n_out, c2_blob *const *out, const c2_arg *args,
+               int n_args) {
+    if (index < 0 || index >= net->n) return C2_INDEX;
+    c2_context *op = &net->ops[index];
+    c2_blob **blobs = malloc((size_t)(n_in + n_out + 1) * sizeof *blobs);
+    if (!blobs) return C2_NO_MEMORY;
+    if (n_in) memcpy(blobs, in, (size_t)n_in * sizeof *blobs);
+    if (n_out) memcpy(blobs + n_in, out, (size_t)n_out * sizeof *blobs);
+    free((void *)op->in);
+    *op = (c2_context){.kernel = kernel ? kernel : python_kernel,
+                       .in = blobs,
+                       .out = blobs + n_in,
+                       .n_in = n_in,
+                       .n_out = n_out,
+                       .args = args,
+                       .n_args = n_args,
+                       .op = (int32_t)index,
+                       .handle = handle};
+    return C2_OK;
+}
+
+/* ---- a run ---- */
+
+int c2_run_fail(c2_run *run, int status, const c2_net *net, int op, const char *message) {
+    int32_t nobody = 0;
+    if (cas_rlx((_Atomic int32_t *)&run->claimed, &nobody, 1)) {
+        run->status = status;
+        run->net = net;
+        run->op = op;
+        snprintf(run->message, sizeof run->message, "%s", message);
+        store_rel((_Atomic int32_t *)&run->claimed, 2);
+    }
+    store_rlx((_Atomic int32_t *)&run->stop, 1);
+    return status;
+}
+
+static void poll_now(c2_run *run) {
+    const int status = run->poll();
+    if (status) c2_run_fail(run, status, NULL, -1, "");
+}
+
+int c2_run_stopping(c2_run *run) {
+    if (run->poll && !c2_run_stopped(run) && run->caller == c2_os_self()) poll_now(run);
+    return c2_run_stopped(run);
+}
+
+void c2_tick_slow(c2_ticker *t, c2_run *run) {
+    const int64_t poll_every = 50 * 1000 * 1000, quick = 1000 * 1000;
+    const int64_t now = c2_os_now();
+    /* Look at the clock about once a millisecond, whatever a call takes: between every call for
+     * kernels of seconds and every 1024th for kernels of nanoseconds. */
+    if (t->every < 1) t->every = 1;
+    else if (now - t->last > 10 * quick) t->every = 1;
+    else if (now - t->last < quick && t->every < 1024) t->every *= 2;
+    t->left = t->every;
+    if (run->poll && now / poll_every != t->last / poll_every && t->last) poll_now(run);
+    t->last = now;
+}
+
+int c2_net_execute(c2_net *net, c2_run *run, c2_ticker *ticker) {
+    char message[sizeof run->message];
+    for (int64_t i = 0; i < net->n; i++) {
+        c2_context c = net->ops[i];
+        c.run = run;
+        c.message = message;
+        message[0] = 0;
+        const int status = c.kernel(&c);
+        if (__builtin_expect(status != C2_OK, 0))
+            return c2_run_fail(run, status, net, (int)i, message);
+        c2_tick(ticker, run);
+        if (__builtin_expect(c2_run_stopped(run), 0)) return C2_STOPPED;
+    }
+    return C2_OK;
+}
+
+int c2_net_run(c2_net *net, c2_run *run) {
+    c2_ticker ticker = {0};
+    run->caller = c2_os_self();
+    c2_guard_enter();
+    c2_net_execute(net, run, run->poll ? &ticker : NULL);
+    c2_guard_leave();
+    return run->status;
+}

@@ -1,0 +1,136 @@
+"""What operators, nets and plans are made of: plain objects with the field names that Caffe2's
+protocol buffers have.
+
+They hold no machinery and check nothing but their own field names (an unknown one is a
+TypeError): operators/schema.py knows what an operator accepts, workspace/ what a net or a plan
+must fulfil before it runs. Fields that were never given are None, or an empty list.
+
+Source of the names: caffe2/proto/caffe2.proto.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(slots=True)
+class Argument:
+    """One named argument. Exactly one of the value fields is set; `object` is for a value that
+    only Python can hold (a function)."""
+
+    name: str
+    i: int | None = None
+    f: float | None = None
+    s: str | bytes | None = None
+    ints: list[int] | None = None
+    floats: list[float] | None = None
+    strings: list[str | bytes] | None = None
+    object: Any = None
+
+    @property
+    def value(self) -> Any:
+        """The value that was given, whichever field holds it."""
+        for candidate in (self.i, self.f, self.s, self.ints, self.floats, self.strings):
+            if candidate is not None:
+                return candidate
+        return self.object
+
+
+def make_argument(name: str, value: Any) -> Argument:
+    """The Argument for a Python value: NumPy scalars count as the Python numbers they hold, an
+    array or an iterable as a flat list, a dtype as its name."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    elif isinstance(value, np.ndarray):
+        value = value.ravel().tolist()
+    elif isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic)):
+        value = np.dtype(value).name
+    if isinstance(value, int):
+        return Argument(name, i=value)
+    if isinstance(value, float):
+        return Argument(name, f=value)
+    if isinstance(value, str | bytes):
+        return Argument(name, s=value)
+    if isinstance(value, Iterable) and not callable(value):
+        items = [v.item() if isinstance(v, np.generic) else v for v in value]
+        if all(isinstance(v, int) for v in items):
+            return Argument(name, ints=items)
+        if all(isinstance(v, int | float) for v in items):
+            return Argument(name, floats=[float(v) for v in items])
+        if all(isinstance(v, str | bytes) for v in items):
+            return Argument(name, strings=items)
+        return Argument(name, object=items)
+    return Argument(name, object=value)
+
+
+@dataclass(slots=True)
+class DeviceOption:
+    """Where an operator runs. There is one device here: the CPU, device_type 0."""
+
+    device_type: int = 0
+    device_id: int = 0
+    random_seed: int | None = None
+    node_name: str = ""
+    numa_node_id: int | None = None
+    extra_info: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class OperatorDef:
+    """An operator: its type, the names of its input and output blobs, its arguments."""
+
+    type: str = ""
+    input: list[str] = field(default_factory=list)
+    output: list[str] = field(default_factory=list)
+    name: str = ""
+    arg: list[Argument] = field(default_factory=list)
+    device_option: DeviceOption | None = None
+    engine: str = ""
+    control_input: list[str] = field(default_factory=list)
+    debug_info: str = ""
+
+
+@dataclass(slots=True)
+class NetDef:
+    """Operators in program order, and what they take from and give to the outside."""
+
+    name: str = ""
+    op: list[OperatorDef] = field(default_factory=list)
+    type: str = ""
+    num_workers: int = 0
+    device_option: DeviceOption | None = None
+    arg: list[Argument] = field(default_factory=list)
+    external_input: list[str] = field(default_factory=list)
+    external_output: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class ExecutionStep:
+    """Nets (`network`, by name) or substeps, and how often and how they run."""
+
+    name: str = ""
+    substep: list[ExecutionStep] = field(default_factory=list)
+    network: list[str] = field(default_factory=list)
+    num_iter: int | None = None
+    criteria_network: str = ""
+    report_net: str = ""
+    report_interval: int = 0
+    run_every_ms: int = 0
+    concurrent_substeps: bool = False
+    should_stop_blob: str = ""
+    only_once: bool = False
+    create_workspace: bool = False
+    num_concurrent_instances: int = 1
+
+
+@dataclass(slots=True)
+class PlanDef:
+    """The nets that the steps name, and the steps, run in order."""
+
+    name: str = ""
+    network: list[NetDef] = field(default_factory=list)
+    execution_step: list[ExecutionStep] = field(default_factory=list)

@@ -1,0 +1,369 @@
+"""What each operator type accepts, and the checks of an operator against it.
+
+The other modules of this package register one Schema per operator type when they are imported.
+`validate` is called when an operator or a net is created, before anything is changed; its errors
+name the operator, the blob or argument, what was given and what is accepted. `pack_args` lays an
+operator's arguments out as C sees them.
+
+Registration happens at import, or from user code: it may come from any thread, one dict
+operation each. A type is never replaced.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from caffe2op._core._native import ffi
+from caffe2op.operators.datatype import dtype_code
+
+if TYPE_CHECKING:
+    from caffe2op.core.defs import OperatorDef
+
+
+class _Required:
+    def __repr__(self) -> str:
+        return "REQUIRED"
+
+
+REQUIRED = _Required()
+
+Pairs = tuple[tuple[int, int], ...]
+ONE_TO_ONE: Pairs = ((-1, -1),)
+"""For in_place and enforce_in_place: each input and the output of the same index."""
+ANY_PAIR: Pairs = ((-2, -2),)
+"""For in_place: every input and every output."""
+
+INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Arg:
+    """One argument of an operator type."""
+
+    name: str
+    kind: str  # "int" "float" "bool" "ints" "floats" "str" "dtype" "object"
+    default: object = REQUIRED  # None: C sees zeros with given == 0
+    doc: str = ""
+    check: Callable[[Any], str | None] | None = None  # returns what is wrong, or None
+
+    def __post_init__(self) -> None:
+        if self.kind not in _CONVERT:
+            raise ValueError(f"argument {self.name!r} has kind {self.kind!r}; "
+                             f"accepted: {', '.join(_CONVERT)}")
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What operators of one type take and give."""
+
+    type: str  # operator name, also the native kernel's name
+    inputs: tuple[int, int | None]  # least, most (None: any number)
+    outputs: tuple[int, int | None]
+    args: tuple[Arg, ...] = ()  # the order in which C sees them (c2_context.args[k])
+    input_names: tuple[str, ...] = ()
+    output_names: tuple[str, ...] = ()
+    in_place: Pairs = ()  # (input, output) that MAY be the same blob
+    enforce_in_place: Pairs = ()  # pairs that MUST be
+    waits: bool = False  # may wait for another operator (queues, mutex, Python)
+    gradient: bool = False
+    check: Callable[[OperatorDef], str | None] | None = None  # whatever else must hold
+    doc: str = ""
+
+
+PythonFunction = Callable[[list[Any], list[Any]], Any]
+
+
+@dataclass(frozen=True)
+class Binding:
+    """How a net runs operators of a type: the native kernel of that name, or (kernel None) the
+    Python function that `python` gives for the operator.
+
+    `handle` makes the `void *` that a native kernel finds in its context (a c2_user_schema, say).
+    The net keeps what it returns alive.
+    """
+
+    kernel: str | None
+    handle: Callable[[OperatorDef], Any] | None = None
+    python: Callable[[OperatorDef], PythonFunction] | None = None
+
+
+_schemas: dict[str, Schema] = {}
+_bindings: dict[str, Binding] = {}
+
+
+def register(schema: Schema, binding: Binding | None = None) -> None:
+    """Add an operator type. Without a binding the native kernel `schema.type` runs it.
+    ValueError when the type is there already."""
+    names = [a.name for a in schema.args]
+    if len(set(names)) != len(names):
+        raise ValueError(f"operator {schema.type!r} declares an argument twice: {names}")
+    if _schemas.setdefault(schema.type, schema) is not schema:
+        raise ValueError(f"operator type {schema.type!r} is registered already")
+    _bindings[schema.type] = binding or Binding(schema.type)
+
+
+def registered() -> list[str]:
+    """Every operator type, sorted."""
+    return sorted(_schemas)
+
+
+def is_registered(type_: str) -> bool:
+    """Whether there is an operator of this type."""
+    return type_ in _schemas
+
+
+def lookup(type_: str) -> Schema:
+    """The schema of an operator type. ValueError, with the nearest name, when there is none."""
+    found = _schemas.get(type_)
+    if found is None:
+        raise ValueError(f"unknown operator type {type_!r}{suggest(type_, _schemas)}")
+    return found
+
+
+def binding(type_: str) -> Binding:
+    """How a registered type runs."""
+    lookup(type_)
+    return _bindings[type_]
+
+
+def suggest(given: str, accepted: Iterable[str]) -> str:
+    """"; did you mean 'x'?" for a near miss, else what is accepted when that is short, else ''."""
+    known = list(accepted)
+    folded = {k.lower(): k for k in known}
+    near = difflib.get_close_matches(str(given).lower(), folded, n=1, cutoff=0.6)
+    if near:
+        return f"; did you mean {folded[near[0]]!r}?"
+    if known and len(known) <= 20:
+        return f"; accepted: {', '.join(known)}"
+    return ""
+
+
+# ---- values -----------------------------------------------------------------------------------
+
+
+def _int(v: Any) -> int:
+    if isinstance(v, bool) or not isinstance(v, int):
+        raise TypeError("an int")
+    if not INT64_MIN <= v <= INT64_MAX:
+        raise ValueError("an int of 64 bits")
+    return int(v)
+
+
+def _float(v: Any) -> float:
+    if isinstance(v, bool) or not isinstance(v, int | float):
+        raise TypeError("a float")
+    try:
+        return float(v)
+    except OverflowError:
+        raise ValueError("a float of 64 bits") from None
+
+
+def _bool(v: Any) -> bool:
+    if isinstance(v, int) and v in (0, 1):
+        return bool(v)
+    raise TypeError("a bool")
+
+
+def _str(v: Any) -> str:
+    if isinstance(v, bytes):
+        v = v.decode()
+    if not isinstance(v, str):
+        raise TypeError("a string")
+    if "\0" in v:
+        raise ValueError("a string without NUL characters")
+    return v
+
+
+def _ints(v: Any) -> list[int]:
+    if not isinstance(v, list | tuple):
+        raise TypeError("a list of ints")
+    try:
+        return [_int(x) for x in v]
+    except TypeError:
+        raise TypeError("a list of ints") from None
+
+
+def _floats(v: Any) -> list[float]:
+    if not isinstance(v, list | tuple):
+        raise TypeError("a list of floats")
+    try:
+        return [_float(x) for x in v]
+    except TypeError:
+        raise TypeError("a list of floats") from None
+
+
+def _object(v: Any) -> Any:
+    return v
+
+
+_CONVERT: dict[str, Callable[[Any], Any]] = {
+    "int": _int,
+    "float": _float,
+    "bool": _bool,
+    "ints": _ints,
+    "floats": _floats,
+    "str": _str,
+    "dtype": dtype_code,
+    "object": _object,
+}
+
+
+def _convert(arg: Arg, value: Any, where: str) -> Any:
+    try:
+        result = _CONVERT[arg.kind](value)
+    except (TypeError, ValueError) as error:
+        if arg.kind == "dtype":
+            raise ValueError(f"{where}: argument {arg.name!r}: {error}") from None
+        raise type(error)(
+            f"{where}: argument {arg.name!r} must be {error}, got {value!r}"
+        ) from None
+    wrong = arg.check(result) if arg.check else None
+    if wrong:
+        raise ValueError(f"{where}: argument {arg.name!r} {wrong}, got {value!r}")
+    return result
+
+
+def argument_values(op: OperatorDef, schema: Schema, where: str = "") -> dict[str, Any]:
+    """Every argument of the schema with its value, converted and checked, defaults filled in.
+    A dtype is its c2_dtype code."""
+    where = where or describe(op)
+    declared = {a.name: a for a in schema.args}
+    given: dict[str, Any] = {}
+    for argument in op.arg:
+        if argument.name not in declared:
+            known = suggest(argument.name, declared) if declared else "; it takes none"
+            raise ValueError(f"{where}: unknown argument {argument.name!r}{known}")
+        if argument.name in given:
+            raise ValueError(f"{where}: argument {argument.name!r} is given twice")
+        given[argument.name] = argument.value
+    values: dict[str, Any] = {}
+    for arg in schema.args:
+        if arg.name in given:
+            values[arg.name] = _convert(arg, given[arg.name], where)
+        elif arg.default is REQUIRED:
+            raise ValueError(f"{where}: argument {arg.name!r} ({arg.kind}) is missing")
+        else:
+            values[arg.name] = None if arg.default is None else _convert(arg, arg.default, where)
+    return values
+
+
+# ---- an operator against its schema -------------------------------------------------------------
+
+
+def describe(op: OperatorDef) -> str:
+    """How messages name an operator."""
+    return f"operator {op.type}" + (f" {op.name!r}" if op.name else "")
+
+
+def validate(op: OperatorDef, where: str = "") -> Schema:
+    """The operator's schema, once the operator is found to fit it. ValueError or TypeError
+    otherwise, whose message begins with `where` (the net, say) and the operator."""
+    where = f"{where}{', ' if where else ''}{describe(op)}"
+    try:
+        schema = lookup(op.type)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    _check_count(where, "input", op.input, schema.inputs, schema.input_names)
+    _check_count(where, "output", op.output, schema.outputs, schema.output_names)
+    for kind, names in (("input", op.input), ("output", op.output)):
+        for k, name in enumerate(names):
+            if not isinstance(name, str) or not name:
+                raise ValueError(f"{where}: {kind} {k} must be a blob's name, got {name!r}")
+    twice = {name for name in op.output if op.output.count(name) > 1}
+    if twice:
+        raise ValueError(f"{where}: output {min(twice)!r} is given twice")
+    _check_in_place(where, op, schema)
+    argument_values(op, schema, where)
+    wrong = schema.check(op) if schema.check else None
+    if wrong:
+        raise ValueError(f"{where}: {wrong}")
+    return schema
+
+
+def _check_count(where: str, kind: str, given: list[str], limits: tuple[int, int | None],
+                 names: tuple[str, ...]) -> None:
+    least, most = limits
+    if least <= len(given) and (most is None or len(given) <= most):
+        return
+    if most is None:
+        accepted = f"{least} or more"
+    else:
+        accepted = f"{least}" if least == most else f"{least} to {most}"
+    plural = "" if accepted == "1" else "s"
+    called = f" ({', '.join(names)})" if names else ""
+    got = f"{len(given)} ({', '.join(map(str, given))})" if given else "none"
+    raise ValueError(f"{where}: {accepted} {kind}{plural}{called} accepted, got {got}")
+
+
+def _allows(pairs: Pairs, i: int, o: int) -> bool:
+    return (i, o) in pairs or (pairs == ONE_TO_ONE and i == o) or pairs == ANY_PAIR
+
+
+def _named(kind: str, k: int, names: tuple[str, ...]) -> str:
+    return f"{kind} {k}" + (f" ({names[k]})" if k < len(names) else "")
+
+
+def _check_in_place(where: str, op: OperatorDef, schema: Schema) -> None:
+    for i, source in enumerate(op.input):
+        for o, target in enumerate(op.output):
+            one = _named("input", i, schema.input_names)
+            other = _named("output", o, schema.output_names)
+            if _allows(schema.enforce_in_place, i, o):
+                if source != target:
+                    raise ValueError(f"{where}: {one} and {other} must be the same blob, "
+                                     f"got {source!r} and {target!r}")
+            elif source == target and not _allows(schema.in_place, i, o):
+                # The blob may stand at two inputs, one of which may be written in place.
+                if any(s == source and (_allows(schema.in_place, k, o)
+                                        or _allows(schema.enforce_in_place, k, o))
+                       for k, s in enumerate(op.input)):
+                    continue
+                raise ValueError(f"{where}: {one} and {other} must be different blobs, "
+                                 f"got {source!r} for both")
+
+
+# ---- arguments for C --------------------------------------------------------------------------
+
+
+class PackedArgs(NamedTuple):
+    """A `c2_arg[]` in schema order (NULL when there are none), its length, and what must live as
+    long as it."""
+
+    args: Any
+    n: int
+    keepalive: tuple[Any, ...]
+
+
+def pack_args(op: OperatorDef, schema: Schema) -> PackedArgs:
+    """The operator's arguments as C sees them: ints, dtypes (their code) and bools (0 or 1) in
+    `i`, floats in `f`, strings in `s`, lists in `ints` or `floats` with `count`; defaults filled
+    in with `given` 0. An "object" stays in Python: C sees only `given`."""
+    if not schema.args:
+        return PackedArgs(ffi.NULL, 0, ())
+    values = argument_values(op, schema)
+    given = {a.name for a in op.arg}
+    packed = ffi.new("c2_arg[]", len(schema.args))
+    keep: list[Any] = [packed]
+    for slot, arg in zip(packed, schema.args, strict=True):
+        slot.given = arg.name in given
+        value = values[arg.name]
+        if value is None or arg.kind == "object":
+            continue
+        if arg.kind in ("int", "bool", "dtype"):
+            slot.i = int(value)
+        elif arg.kind == "float":
+            slot.f = value
+        elif arg.kind == "str":
+            keep.append(ffi.new("char[]", value.encode()))
+            slot.s = keep[-1]
+        else:
+            keep.append(ffi.new("int64_t[]" if arg.kind == "ints" else "double[]", value))
+            if arg.kind == "ints":
+                slot.ints = keep[-1]
+            else:
+                slot.floats = keep[-1]
+            slot.count = len(value)
+    return PackedArgs(packed, len(schema.args), tuple(keep))
