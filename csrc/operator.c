@@ -9,7 +9,7 @@
 
 /* ---- the table ---- */
 
-#define C2_KERNEL_TABLES(X)
+#define C2_KERNEL_TABLES(X) X(atomic) X(counter) X(queue) X(user)
 
 #define DECLARE(name) extern const c2_kernel_entry c2_kernels_##name[];
 C2_KERNEL_TABLES(DECLARE)
@@ -54,6 +54,7 @@ int c2_fail(c2_context *c, int status, const char *format, ...) {
     va_start(list, format);
     vsnprintf(c->message, sizeof c->run->message, format, list);
     va_end(list);
+    c->failed = status;
     return status;
 }
 

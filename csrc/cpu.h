@@ -1,0 +1,34 @@
+/* What depends on the processor rather than on the system. */
+#ifndef C2_CPU_H
+#define C2_CPU_H
+
+/* Tells the core that this is a spin loop: 10-40 ns, and the sibling hyperthread runs on. */
+static inline void cpu_relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    /* `yield` does nothing on most arm64 cores; an instruction barrier waits about as long as
+     * `pause` does. */
+    __asm__ volatile("isb" ::: "memory");
+#else
+    __asm__ volatile("" ::: "memory");
+#endif
+}
+
+/* The address of the less significant 32 bits of a 64-bit word. */
+static inline const void *low_half(const void *word64) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return word64;
+#else
+    return (const char *)word64 + 4;
+#endif
+}
+
+/* A full-avalanche mix of 64 bits (the finaliser of splitmix64, Steele, Lea and Flood 2014). */
+static inline unsigned long long mix64(unsigned long long x) {
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+    return x ^ (x >> 31);
+}
+
+#endif
