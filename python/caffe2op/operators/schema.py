@@ -169,7 +169,7 @@ def _bool(v: Any) -> bool:
 
 def _str(v: Any) -> str:
     if isinstance(v, bytes):
-        v = v.decode()
+        v = v.decode(errors="surrogateescape")
     if not isinstance(v, str):
         raise TypeError("a string")
     if "\0" in v:
@@ -359,7 +359,7 @@ def pack_args(op: OperatorDef, schema: Schema) -> PackedArgs:
         elif arg.kind == "float":
             slot.f = value
         elif arg.kind == "str":
-            keep.append(ffi.new("char[]", value.encode()))
+            keep.append(ffi.new("char[]", value.encode(errors="surrogateescape")))
             slot.s = keep[-1]
         else:
             keep.append(ffi.new("int64_t[]" if arg.kind == "ints" else "double[]", value))
