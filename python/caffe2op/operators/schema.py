@@ -6,7 +6,7 @@ name the operator, the blob or argument, what was given and what is accepted. `p
 operator's arguments out as C sees them.
 
 Registration happens at import, or from user code: it may come from any thread, one dict
-operation each. A type is never replaced.
+operation each.
 """
 
 from __future__ import annotations
@@ -94,13 +94,16 @@ _schemas: dict[str, Schema] = {}
 _bindings: dict[str, Binding] = {}
 
 
-def register(schema: Schema, binding: Binding | None = None) -> None:
+def register(schema: Schema, binding: Binding | None = None, *, replace: bool = False) -> None:
     """Add an operator type. Without a binding the native kernel `schema.type` runs it.
-    ValueError when the type is there already."""
+    ValueError when the type is there already, unless it is to be replaced: nets that exist keep
+    what they were made with."""
     names = [a.name for a in schema.args]
     if len(set(names)) != len(names):
         raise ValueError(f"operator {schema.type!r} declares an argument twice: {names}")
-    if _schemas.setdefault(schema.type, schema) is not schema:
+    if replace:
+        _schemas[schema.type] = schema
+    elif _schemas.setdefault(schema.type, schema) is not schema:
         raise ValueError(f"operator type {schema.type!r} is registered already")
     _bindings[schema.type] = binding or Binding(schema.type)
 
