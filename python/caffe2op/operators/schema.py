@@ -44,7 +44,7 @@ class Arg:
     """One argument of an operator type."""
 
     name: str
-    kind: str  # "int" "float" "bool" "ints" "floats" "str" "dtype" "object"
+    kind: str  # "int" "float" "bool" "number" "ints" "floats" "bools" "str" "dtype" "object"
     default: object = REQUIRED  # None: C sees zeros with given == 0
     doc: str = ""
     check: Callable[[Any], str | None] | None = None  # returns what is wrong, or None
@@ -170,6 +170,12 @@ def _bool(v: Any) -> bool:
     raise TypeError("a bool")
 
 
+def _number(v: Any) -> int | float:
+    if not isinstance(v, int | float):
+        raise TypeError("a number")
+    return v if isinstance(v, float) else _int(int(v))
+
+
 def _str(v: Any) -> str:
     if isinstance(v, bytes):
         v = v.decode(errors="surrogateescape")
@@ -198,6 +204,15 @@ def _floats(v: Any) -> list[float]:
         raise TypeError("a list of floats") from None
 
 
+def _bools(v: Any) -> list[bool]:
+    if not isinstance(v, list | tuple):
+        raise TypeError("a list of bools")
+    try:
+        return [_bool(x) for x in v]
+    except TypeError:
+        raise TypeError("a list of bools") from None
+
+
 def _object(v: Any) -> Any:
     return v
 
@@ -206,8 +221,10 @@ _CONVERT: dict[str, Callable[[Any], Any]] = {
     "int": _int,
     "float": _float,
     "bool": _bool,
+    "number": _number,
     "ints": _ints,
     "floats": _floats,
+    "bools": _bools,
     "str": _str,
     "dtype": dtype_code,
     "object": _object,
@@ -344,8 +361,9 @@ class PackedArgs(NamedTuple):
 
 def pack_args(op: OperatorDef, schema: Schema) -> PackedArgs:
     """The operator's arguments as C sees them: ints, dtypes (their code) and bools (0 or 1) in
-    `i`, floats in `f`, strings in `s`, lists in `ints` or `floats` with `count`; defaults filled
-    in with `given` 0. An "object" stays in Python: C sees only `given`."""
+    `i`, floats in `f`, a number in `f` and, when it is integral and fits, in `i`; strings in `s`,
+    lists in `ints` (bools too) or `floats` with `count`; defaults filled in with `given` 0. An
+    "object" stays in Python: C sees only `given`."""
     if not schema.args:
         return PackedArgs(ffi.NULL, 0, ())
     values = argument_values(op, schema)
@@ -361,14 +379,18 @@ def pack_args(op: OperatorDef, schema: Schema) -> PackedArgs:
             slot.i = int(value)
         elif arg.kind == "float":
             slot.f = value
+        elif arg.kind == "number":
+            slot.f = value
+            if value == value // 1 and INT64_MIN <= value <= INT64_MAX:
+                slot.i = int(value)
         elif arg.kind == "str":
             keep.append(ffi.new("char[]", value.encode(errors="surrogateescape")))
             slot.s = keep[-1]
         else:
-            keep.append(ffi.new("int64_t[]" if arg.kind == "ints" else "double[]", value))
-            if arg.kind == "ints":
-                slot.ints = keep[-1]
-            else:
+            keep.append(ffi.new("double[]" if arg.kind == "floats" else "int64_t[]", value))
+            if arg.kind == "floats":
                 slot.floats = keep[-1]
+            else:
+                slot.ints = keep[-1]
             slot.count = len(value)
     return PackedArgs(packed, len(schema.args), tuple(keep))
