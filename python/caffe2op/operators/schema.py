@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from caffe2op._core._native import ffi
+from caffe2op._core import ffi
 from caffe2op.operators.datatype import dtype_code
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def _convert(arg: Arg, value: Any, where: str) -> Any:
         result = _CONVERT[arg.kind](value)
     except (TypeError, ValueError) as error:
         if arg.kind == "dtype":
-            raise ValueError(f"{where}: argument {arg.name!r}: {error}") from None
+            raise type(error)(f"{where}: argument {arg.name!r}: {error}") from None
         raise type(error)(
             f"{where}: argument {arg.name!r} must be {error}, got {value!r}"
         ) from None
@@ -298,7 +298,8 @@ def _check_count(where: str, kind: str, given: list[str], limits: tuple[int, int
     raise ValueError(f"{where}: {accepted} {kind}{plural}{called} accepted, got {got}")
 
 
-def _allows(pairs: Pairs, i: int, o: int) -> bool:
+def allows(pairs: Pairs, i: int, o: int) -> bool:
+    """Whether `pairs` holds input i and output o."""
     return (i, o) in pairs or (pairs == ONE_TO_ONE and i == o) or pairs == ANY_PAIR
 
 
@@ -311,14 +312,14 @@ def _check_in_place(where: str, op: OperatorDef, schema: Schema) -> None:
         for o, target in enumerate(op.output):
             one = _named("input", i, schema.input_names)
             other = _named("output", o, schema.output_names)
-            if _allows(schema.enforce_in_place, i, o):
+            if allows(schema.enforce_in_place, i, o):
                 if source != target:
                     raise ValueError(f"{where}: {one} and {other} must be the same blob, "
                                      f"got {source!r} and {target!r}")
-            elif source == target and not _allows(schema.in_place, i, o):
+            elif source == target and not allows(schema.in_place, i, o):
                 # The blob may stand at two inputs, one of which may be written in place.
-                if any(s == source and (_allows(schema.in_place, k, o)
-                                        or _allows(schema.enforce_in_place, k, o))
+                if any(s == source and (allows(schema.in_place, k, o)
+                                        or allows(schema.enforce_in_place, k, o))
                        for k, s in enumerate(op.input)):
                     continue
                 raise ValueError(f"{where}: {one} and {other} must be different blobs, "
