@@ -16,9 +16,9 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import pytest
-from paired import Bench, Claim, Code, loop, require
 
 from caffe2op.atomics import Mutex
+from paired import Bench, Claim, Code, loop, require
 
 PASSES = 20_000
 fork = multiprocessing.get_context("fork")
@@ -91,7 +91,7 @@ def two_processes(lock: Lock, n: int) -> Iterator[Code]:
             process.join()
 
 
-@pytest.mark.parametrize("kind", (OURS, *PEERS), ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [OURS, *PEERS], ids=lambda kind: kind.name)
 def test_alone(bench: Bench, kind: Kind) -> None:
     n = bench.size(PASSES, least=100)
     claimed = kind.name == "multiprocessing.Lock"
@@ -107,7 +107,7 @@ def test_alone(bench: Bench, kind: Kind) -> None:
     )
 
 
-@pytest.mark.parametrize("kind", (OURS, *PEERS), ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [OURS, *PEERS], ids=lambda kind: kind.name)
 def test_two_threads(bench: Bench, kind: Kind) -> None:
     n = bench.size(PASSES * 4, least=100)
     bench.row(

@@ -138,4 +138,5 @@ class Bench:
 
 def require(module: str) -> Any:
     """The peer's module, or a skip that says what is missing."""
-    return pytest.importorskip(module, reason=f"{module} is not installed here", exc_type=ImportError)
+    missing = f"{module} is not installed here"
+    return pytest.importorskip(module, reason=missing, exc_type=ImportError)
