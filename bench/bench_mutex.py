@@ -3,17 +3,22 @@
 By one thread it is the Python loop of bench_scalar.py. By two, each does half of the passes at
 the same time, and the figure is the time until both are done over all passes: what a pass costs
 the program, not one caller. The children of the process row are forked before the first round
-and wait on a pipe between rounds.
+and wait on a pipe between rounds. The lock in C, without Python, is measured by csrc/tests/bench_mutex.c.
 """
 
 from __future__ import annotations
 
 import mmap
 import multiprocessing
+import re
+import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -134,3 +139,33 @@ def test_two_processes(bench: Bench, kind: Kind) -> None:
             reference=None if kind is OURS else ours,
             rounds=max(3, bench.rounds // 4),
         )
+
+
+def in_c() -> list[dict[str, Any]]:
+    """The rows of `make -C csrc bench`: a name and a figure for each column, 0.0 for none."""
+    csrc = Path(__file__).resolve().parents[1] / "csrc"
+    done = subprocess.run(
+        ["make", "-s", "-C", str(csrc), "bench"], capture_output=True, text=True, check=True
+    )
+    rows: list[dict[str, Any]] = []
+    found: dict[str, float] = {}
+    lines = iter(done.stdout.splitlines())
+    for line in lines:
+        if line.startswith("ns per lock + unlock"):
+            break
+    for line in lines:
+        name, *figures = re.split(r"\s{2,}", line.strip())
+        if len(figures) != 3:
+            break
+        found[name] = float(figures[0])
+        for column, value in zip(("alone", "2 threads", "2 processes"), figures, strict=True):
+            if float(value) > 0:
+                rows.append({"row": name, "column": column, "unit": "ns", "value": float(value)})
+    ratio = found["caffe2op, called"] / found["pthread shared robust"]
+    rows[0]["claim"] = Claim("Mutex in C / pthread shared robust mutex", 1.2).decided(ratio)
+    return rows
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed here")
+def test_in_c(bench: Bench) -> None:
+    bench.program("Locks in C, ns per lock + unlock", in_c)

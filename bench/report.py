@@ -36,7 +36,7 @@ def figure(value: float) -> str:
 
 def keep(run: dict[str, Any]) -> Result:
     """The run without its raw times: where, when, and the rows."""
-    rows = [b["extra_info"] for b in run["benchmarks"] if "table" in b["extra_info"]]
+    rows = [row for b in run["benchmarks"] for row in b["extra_info"]["rows"]]
     for row in rows:
         for key in ("value", "best", "reference", "ratio"):
             if key in row:

@@ -38,7 +38,7 @@ def run_of(rows: list[dict[str, Any]], python: str = "CPython 3.11.7") -> dict[s
         "processor": "P", "cores": 2, "architecture": "A", "system": "S", "python": python,
         "versions": {"numpy": "2"}, "scale": 1.0,
     }  # fmt: skip
-    benchmarks = [{"extra_info": r, "stats": {"data": [1.0] * 99}} for r in rows]
+    benchmarks = [{"extra_info": {"rows": [r]}, "stats": {"data": [1.0] * 99}} for r in rows]
     return {"datetime": "2026-01-02T03:04:05", "machine_info": machine, "benchmarks": benchmarks}
 
 
