@@ -3,8 +3,8 @@
 #include "check.h"
 #include "platform.h"
 
-/* Runs once in the gap between "I saw nothing" and the sleep. */
-static void (*before_sleep)(void);
+/* Runs once in this thread's gap between "I saw nothing" and the sleep. */
+static _Thread_local void (*before_sleep)(void);
 
 static int sleep_after_it(const void *word, int size, uint64_t expected, int64_t deadline) {
     void (*hook)(void) = before_sleep;
