@@ -246,10 +246,10 @@ def test_no_scaling_is_lost(dtype: str) -> None:
     """The compare-exchange loop. Two threads turn the sign of 64 elements, an even number of
     times in all: one lost turn leaves a -1, unless a second is lost in the same element."""
     x, minus, zero = np.ones((1, 64), dtype), np.full(1, -1, dtype), np.zeros(1, dtype)
-    n = 1000
+    n = 4000
     operators = [Native("ScatterWeightedSum", x, minus, np.zeros(n, np.int32),
                         np.zeros((n, 64), dtype), zero, in_place=0, shared=(0,)) for _ in range(2)]
-    together(*[lambda o=o: [o.run() for _ in range(40)] for o in operators])
+    together(*[lambda o=o: [o.run() for _ in range(20)] for o in operators])
     np.testing.assert_array_equal(x, np.ones((1, 64), dtype))
 
 
