@@ -184,6 +184,7 @@ int c2_context_inputs(c2_context *context);
 int c2_context_outputs(c2_context *context);
 c2_blob *c2_context_input(c2_context *context, int index);
 c2_blob *c2_context_output(c2_context *context, int index);
+struct c2_run *c2_context_run(c2_context *context); /* the run it is part of */
 
 /* ---- nets (net.c) ----------------------------------------------------------------------- */
 

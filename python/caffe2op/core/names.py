@@ -101,10 +101,11 @@ def references(blobs: Blobs | None, net: Net | None = None) -> list[BlobReferenc
         return [ScopedBlobReference(blobs, net)]
     if isinstance(blobs, BlobReference):
         return [blobs]
-    if not isinstance(blobs, Iterable):
+    several: Any = blobs
+    if not isinstance(several, Iterable):
         raise TypeError(f"blobs are given as a name, a reference or a list of them, got {blobs!r}")
     found: list[BlobReference] = []
-    for blob in blobs:
+    for blob in several:
         if not isinstance(blob, str | BlobReference):
             raise TypeError(f"a blob is given by its name or a reference, got {blob!r}")
         found.append(ScopedBlobReference(blob, net) if isinstance(blob, str) else blob)

@@ -41,7 +41,8 @@ class ExecutionStep:
         self._nets: dict[str, Net] = {}
         self._substeps: list[ExecutionStep] = []
         self._used = False
-        for net in [nets] if isinstance(nets, Net) else nets or ():
+        given: Any = nets if nets is not None else ()
+        for net in [given] if isinstance(given, Net) else given:
             self.AddNet(net)
         if num_iter is not None:
             self.SetIter(num_iter)

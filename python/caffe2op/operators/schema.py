@@ -6,7 +6,7 @@ name the operator, the blob or argument, what was given and what is accepted. `p
 operator's arguments out as C sees them.
 
 Registration happens at import, or from user code: it may come from any thread, one dict
-operation each. A type is never replaced.
+operation each.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Arg:
     """One argument of an operator type."""
 
     name: str
-    kind: str  # "int" "float" "bool" "ints" "floats" "str" "dtype" "object"
+    kind: str  # "int" "float" "bool" "number" "ints" "floats" "bools" "str" "dtype" "object"
     default: object = REQUIRED  # None: C sees zeros with given == 0
     doc: str = ""
     check: Callable[[Any], str | None] | None = None  # returns what is wrong, or None
@@ -94,13 +94,16 @@ _schemas: dict[str, Schema] = {}
 _bindings: dict[str, Binding] = {}
 
 
-def register(schema: Schema, binding: Binding | None = None) -> None:
+def register(schema: Schema, binding: Binding | None = None, *, replace: bool = False) -> None:
     """Add an operator type. Without a binding the native kernel `schema.type` runs it.
-    ValueError when the type is there already."""
+    ValueError when the type is there already, unless it is to be replaced: nets that exist keep
+    what they were made with."""
     names = [a.name for a in schema.args]
     if len(set(names)) != len(names):
         raise ValueError(f"operator {schema.type!r} declares an argument twice: {names}")
-    if _schemas.setdefault(schema.type, schema) is not schema:
+    if replace:
+        _schemas[schema.type] = schema
+    elif _schemas.setdefault(schema.type, schema) is not schema:
         raise ValueError(f"operator type {schema.type!r} is registered already")
     _bindings[schema.type] = binding or Binding(schema.type)
 
@@ -167,9 +170,15 @@ def _bool(v: Any) -> bool:
     raise TypeError("a bool")
 
 
+def _number(v: Any) -> int | float:
+    if not isinstance(v, int | float):
+        raise TypeError("a number")
+    return v if isinstance(v, float) else _int(int(v))
+
+
 def _str(v: Any) -> str:
     if isinstance(v, bytes):
-        v = v.decode()
+        v = v.decode(errors="surrogateescape")
     if not isinstance(v, str):
         raise TypeError("a string")
     if "\0" in v:
@@ -195,6 +204,15 @@ def _floats(v: Any) -> list[float]:
         raise TypeError("a list of floats") from None
 
 
+def _bools(v: Any) -> list[bool]:
+    if not isinstance(v, list | tuple):
+        raise TypeError("a list of bools")
+    try:
+        return [_bool(x) for x in v]
+    except TypeError:
+        raise TypeError("a list of bools") from None
+
+
 def _object(v: Any) -> Any:
     return v
 
@@ -203,50 +221,50 @@ _CONVERT: dict[str, Callable[[Any], Any]] = {
     "int": _int,
     "float": _float,
     "bool": _bool,
+    "number": _number,
     "ints": _ints,
     "floats": _floats,
+    "bools": _bools,
     "str": _str,
     "dtype": dtype_code,
     "object": _object,
 }
 
 
-def _convert(arg: Arg, value: Any, where: str) -> Any:
+def _convert(op: OperatorDef, arg: Arg, value: Any) -> Any:
     try:
         result = _CONVERT[arg.kind](value)
     except (TypeError, ValueError) as error:
-        if arg.kind == "dtype":
-            raise type(error)(f"{where}: argument {arg.name!r}: {error}") from None
-        raise type(error)(
-            f"{where}: argument {arg.name!r} must be {error}, got {value!r}"
-        ) from None
+        text = f"{error}" if arg.kind == "dtype" else f"must be {error}, got {value!r}"
+        raise type(error)(f"{describe(op)}: argument {arg.name!r}: {text}") from None
     wrong = arg.check(result) if arg.check else None
     if wrong:
-        raise ValueError(f"{where}: argument {arg.name!r} {wrong}, got {value!r}")
+        raise ValueError(f"{describe(op)}: argument {arg.name!r} {wrong}, got {value!r}")
     return result
 
 
-def argument_values(op: OperatorDef, schema: Schema, where: str = "") -> dict[str, Any]:
+def argument_values(op: OperatorDef, schema: Schema) -> dict[str, Any]:
     """Every argument of the schema with its value, converted and checked, defaults filled in.
     A dtype is its c2_dtype code."""
-    where = where or describe(op)
+    if not op.arg and not schema.args:
+        return {}
     declared = {a.name: a for a in schema.args}
     given: dict[str, Any] = {}
     for argument in op.arg:
         if argument.name not in declared:
             known = suggest(argument.name, declared) if declared else "; it takes none"
-            raise ValueError(f"{where}: unknown argument {argument.name!r}{known}")
+            raise ValueError(f"{describe(op)}: unknown argument {argument.name!r}{known}")
         if argument.name in given:
-            raise ValueError(f"{where}: argument {argument.name!r} is given twice")
+            raise ValueError(f"{describe(op)}: argument {argument.name!r} is given twice")
         given[argument.name] = argument.value
     values: dict[str, Any] = {}
     for arg in schema.args:
         if arg.name in given:
-            values[arg.name] = _convert(arg, given[arg.name], where)
+            values[arg.name] = _convert(op, arg, given[arg.name])
         elif arg.default is REQUIRED:
-            raise ValueError(f"{where}: argument {arg.name!r} ({arg.kind}) is missing")
+            raise ValueError(f"{describe(op)}: argument {arg.name!r} ({arg.kind}) is missing")
         else:
-            values[arg.name] = None if arg.default is None else _convert(arg, arg.default, where)
+            values[arg.name] = None if arg.default is None else _convert(op, arg, arg.default)
     return values
 
 
@@ -261,29 +279,33 @@ def describe(op: OperatorDef) -> str:
 def validate(op: OperatorDef, where: str = "") -> Schema:
     """The operator's schema, once the operator is found to fit it. ValueError or TypeError
     otherwise, whose message begins with `where` (the net, say) and the operator."""
-    where = f"{where}{', ' if where else ''}{describe(op)}"
     try:
         schema = lookup(op.type)
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from None
-    _check_count(where, "input", op.input, schema.inputs, schema.input_names)
-    _check_count(where, "output", op.output, schema.outputs, schema.output_names)
-    for kind, names in (("input", op.input), ("output", op.output)):
-        for k, name in enumerate(names):
-            if not isinstance(name, str) or not name:
-                raise ValueError(f"{where}: {kind} {k} must be a blob's name, got {name!r}")
-    twice = {name for name in op.output if op.output.count(name) > 1}
-    if twice:
-        raise ValueError(f"{where}: output {min(twice)!r} is given twice")
-    _check_in_place(where, op, schema)
-    argument_values(op, schema, where)
+        check_blobs(op, schema)
+        argument_values(op, schema)
+        return schema
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{where}: {error}" if where else str(error)) from None
+
+
+def check_blobs(op: OperatorDef, schema: Schema) -> None:
+    """The inputs and outputs against the schema, and the schema's own check."""
+    _check_count(op, "input", op.input, schema.inputs, schema.input_names)
+    _check_count(op, "output", op.output, schema.outputs, schema.output_names)
+    for name in (*op.input, *op.output, *op.control_input):
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"{describe(op)}: blobs are given by their names, got {name!r}")
+    if len(op.output) > 1 and len(set(op.output)) < len(op.output):
+        twice = min(name for name in op.output if op.output.count(name) > 1)
+        raise ValueError(f"{describe(op)}: output {twice!r} is given twice")
+    if schema.enforce_in_place or not set(op.output).isdisjoint(op.input):
+        _check_in_place(op, schema)
     wrong = schema.check(op) if schema.check else None
     if wrong:
-        raise ValueError(f"{where}: {wrong}")
-    return schema
+        raise ValueError(f"{describe(op)}: {wrong}")
 
 
-def _check_count(where: str, kind: str, given: list[str], limits: tuple[int, int | None],
+def _check_count(op: OperatorDef, kind: str, given: list[str], limits: tuple[int, int | None],
                  names: tuple[str, ...]) -> None:
     least, most = limits
     if least <= len(given) and (most is None or len(given) <= most):
@@ -295,7 +317,7 @@ def _check_count(where: str, kind: str, given: list[str], limits: tuple[int, int
     plural = "" if accepted == "1" else "s"
     called = f" ({', '.join(names)})" if names else ""
     got = f"{len(given)} ({', '.join(map(str, given))})" if given else "none"
-    raise ValueError(f"{where}: {accepted} {kind}{plural}{called} accepted, got {got}")
+    raise ValueError(f"{describe(op)}: {accepted} {kind}{plural}{called} accepted, got {got}")
 
 
 def allows(pairs: Pairs, i: int, o: int) -> bool:
@@ -307,23 +329,22 @@ def _named(kind: str, k: int, names: tuple[str, ...]) -> str:
     return f"{kind} {k}" + (f" ({names[k]})" if k < len(names) else "")
 
 
-def _check_in_place(where: str, op: OperatorDef, schema: Schema) -> None:
-    for i, source in enumerate(op.input):
-        for o, target in enumerate(op.output):
-            one = _named("input", i, schema.input_names)
-            other = _named("output", o, schema.output_names)
-            if allows(schema.enforce_in_place, i, o):
-                if source != target:
-                    raise ValueError(f"{where}: {one} and {other} must be the same blob, "
-                                     f"got {source!r} and {target!r}")
-            elif source == target and not allows(schema.in_place, i, o):
-                # The blob may stand at two inputs, one of which may be written in place.
-                if any(s == source and (allows(schema.in_place, k, o)
-                                        or allows(schema.enforce_in_place, k, o))
-                       for k, s in enumerate(op.input)):
-                    continue
-                raise ValueError(f"{where}: {one} and {other} must be different blobs, "
-                                 f"got {source!r} for both")
+def _check_in_place(op: OperatorDef, schema: Schema) -> None:
+    for o, target in enumerate(op.output):
+        other = _named("output", o, schema.output_names)
+        may = False  # the blob may stand at two inputs, of which one may be written in place
+        same = -1
+        for i, source in enumerate(op.input):
+            must = allows(schema.enforce_in_place, i, o)
+            if must and source != target:
+                raise ValueError(f"{describe(op)}: {_named('input', i, schema.input_names)} and "
+                                 f"{other} must be the same blob, got {source!r} and {target!r}")
+            if source == target:
+                same = i
+                may = may or must or allows(schema.in_place, i, o)
+        if same >= 0 and not may:
+            raise ValueError(f"{describe(op)}: {_named('input', same, schema.input_names)} and "
+                             f"{other} must be different blobs, got {target!r} for both")
 
 
 # ---- arguments for C --------------------------------------------------------------------------
@@ -340,8 +361,9 @@ class PackedArgs(NamedTuple):
 
 def pack_args(op: OperatorDef, schema: Schema) -> PackedArgs:
     """The operator's arguments as C sees them: ints, dtypes (their code) and bools (0 or 1) in
-    `i`, floats in `f`, strings in `s`, lists in `ints` or `floats` with `count`; defaults filled
-    in with `given` 0. An "object" stays in Python: C sees only `given`."""
+    `i`, floats in `f`, a number in `f` and, when it is integral and fits, in `i`; strings in `s`,
+    lists in `ints` (bools too) or `floats` with `count`; defaults filled in with `given` 0. An
+    "object" stays in Python: C sees only `given`."""
     if not schema.args:
         return PackedArgs(ffi.NULL, 0, ())
     values = argument_values(op, schema)
@@ -357,14 +379,18 @@ def pack_args(op: OperatorDef, schema: Schema) -> PackedArgs:
             slot.i = int(value)
         elif arg.kind == "float":
             slot.f = value
+        elif arg.kind == "number":
+            slot.f = value
+            if value == value // 1 and INT64_MIN <= value <= INT64_MAX:
+                slot.i = int(value)
         elif arg.kind == "str":
-            keep.append(ffi.new("char[]", value.encode()))
+            keep.append(ffi.new("char[]", value.encode(errors="surrogateescape")))
             slot.s = keep[-1]
         else:
-            keep.append(ffi.new("int64_t[]" if arg.kind == "ints" else "double[]", value))
-            if arg.kind == "ints":
-                slot.ints = keep[-1]
-            else:
+            keep.append(ffi.new("double[]" if arg.kind == "floats" else "int64_t[]", value))
+            if arg.kind == "floats":
                 slot.floats = keep[-1]
+            else:
+                slot.ints = keep[-1]
             slot.count = len(value)
     return PackedArgs(packed, len(schema.args), tuple(keep))
