@@ -26,14 +26,13 @@ class CompiledNet:
     run it at the same time, and what its operators do to shared blobs then is theirs to order.
     """
 
-    __slots__ = ("__weakref__", "_keep", "c", "info", "run", "waits")
+    __slots__ = ("__weakref__", "c", "info", "run", "waits")
 
     def __init__(self, c: Any, info: NetInfo, type_: str, waits: bool, keep: list[Any]) -> None:
         self.c = c
         self.info = info
         self.waits = waits
-        self.run = Runner(EXECUTORS[type_](c), {address(c): info})
-        self._keep = keep
+        self.run = Runner(EXECUTORS[type_](c), {address(c): info}, keep)
 
 
 def compile_net(net: NetDef, scope: Scope) -> CompiledNet:

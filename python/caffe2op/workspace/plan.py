@@ -28,17 +28,7 @@ from caffe2op.workspace.run import NetInfo, Runner, address
 from caffe2op.workspace.scope import Scope
 
 
-class CompiledPlan:
-    """The root c2_step with all that it points to, and how it is run."""
-
-    __slots__ = ("_keep", "run")
-
-    def __init__(self, root: Any, nets: dict[int, NetInfo], keep: list[Any]) -> None:
-        self._keep = (root, keep)
-        self.run = Runner(partial(lib.c2_step_run, root), nets)
-
-
-def compile_plan(plan: PlanDef, scope: Scope) -> CompiledPlan:
+def compile_plan(plan: PlanDef, scope: Scope) -> Runner:
     """Check the plan and build it on the blobs of the scope; new blobs are made there. ValueError
     or TypeError that names the plan, the step or net, and what is wrong."""
     compiler = _Compiler(plan)
@@ -47,15 +37,15 @@ def compile_plan(plan: PlanDef, scope: Scope) -> CompiledPlan:
         check_step(step)
         child, _ = compiler.step(step, scope)
         compiler.add(root, child)
-    return CompiledPlan(root, compiler.infos, compiler.keep)
+    return Runner(partial(lib.c2_step_run, root), compiler.infos, compiler.keep)
 
 
-def repeated(net: CompiledNet, num_iter: int) -> CompiledPlan:
-    """A plan that runs one net again and again."""
+def repeated(net: CompiledNet, num_iter: int) -> Runner:
+    """What runs one net again and again."""
     step = _new_step()
     lib.c2_step_set(step, num_iter, ffi.NULL, 0, 0, 0, 0)
     _check_memory(lib.c2_step_add_net(step, net.c))
-    return CompiledPlan(step, {address(net.c): net.info}, [net])
+    return Runner(partial(lib.c2_step_run, step), {address(net.c): net.info}, net)
 
 
 def _check_memory(result: int) -> None:

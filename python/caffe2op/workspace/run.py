@@ -131,11 +131,12 @@ Execute = Callable[[Any], int]
 
 class Runner:
     """Runs one compiled thing again and again: keeps c2_runs for reuse, one for each thread that
-    is inside at the same time."""
+    is inside at the same time. `keep` is whatever C points to meanwhile."""
 
-    __slots__ = ("_execute", "_free", "_free_polling", "_nets")
+    __slots__ = ("_execute", "_free", "_free_polling", "_keep", "_nets")
 
-    def __init__(self, execute: Execute, nets: Mapping[int, NetInfo]) -> None:
+    def __init__(self, execute: Execute, nets: Mapping[int, NetInfo], keep: object) -> None:
+        self._keep = keep
         self._execute = execute
         self._nets = nets
         self._free: list[Any] = []

@@ -26,7 +26,8 @@ from caffe2op.core.steps import ExecutionStep
 from caffe2op.operators.schema import suggest
 from caffe2op.workspace.blob import Blob
 from caffe2op.workspace.compile import CompiledNet, compile_net
-from caffe2op.workspace.plan import CompiledPlan, compile_plan, repeated
+from caffe2op.workspace.plan import compile_plan, repeated
+from caffe2op.workspace.run import Runner
 from caffe2op.workspace.scope import Scope
 
 NetLike = Net | NetDef
@@ -149,7 +150,7 @@ class Workspace:
         if not isinstance(num_iter, int) or num_iter < 0:
             raise ValueError(f"net {net.info.name!r}: num_iter must be an int of 0 or more, "
                              f"got {num_iter!r}")
-        return repeated(net, num_iter).run(allow_fail)
+        return repeated(net, num_iter)(allow_fail)
 
     def run_once(self, net: NetLike) -> bool:
         """Build the net, run it, forget it."""
@@ -164,7 +165,7 @@ class Workspace:
             self.run_once(NetDef(op.type or "operator", [op]))
         return True
 
-    def compile_plan(self, plan: Plan | PlanDef | ExecutionStep) -> CompiledPlan:
+    def compile_plan(self, plan: Plan | PlanDef | ExecutionStep) -> Runner:
         """Check and build a plan, or the plan of one step."""
         if isinstance(plan, ExecutionStep):
             nets = [net.Proto() for net in plan.Nets()]
