@@ -69,7 +69,8 @@ def main() -> None:
     sdist, wheel = only(dist, "*.tar.gz"), only(dist, "*.whl")
     check_sdist(tree, sdist)
     check_wheel(tree, wheel)
-    print(f"{sdist.name} and {wheel.name} ({wheel.stat().st_size // 1024} KiB) hold what they should")
+    size = wheel.stat().st_size // 1024
+    print(f"{sdist.name} and {wheel.name} ({size} KiB) hold what they should")
 
 
 if __name__ == "__main__":

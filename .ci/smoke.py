@@ -3,7 +3,6 @@
 Also read by mypy in strict mode, which makes it the type check of the public API.
 """
 
-import multiprocessing
 import pathlib
 import sys
 
@@ -11,11 +10,6 @@ import numpy as np
 
 import caffe2op
 from caffe2op import atomics, core, workspace
-
-
-def count(hits: atomics.AtomicArray, times: int) -> None:
-    for _ in range(times):
-        hits.fetch_add(0, 1)
 
 
 def check_atomics() -> None:

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from paired import Bench, Code, require
 
 from caffe2op.atomics import AtomicArray
+from paired import Bench, Code, require
 
 N = 1_000_000
 Ints = npt.NDArray[np.int64]
@@ -125,16 +125,14 @@ def test_scatter_add(bench: Bench, subject: Scatter, column: tuple[str, int, boo
     assert total % n == 0, f"{subject.name} lost {-total % n} updates"
 
 
-@pytest.mark.parametrize("name", ["caffe2op add", "caffe2op add, 2 threads", "NumPy += (not atomic)"])
+DENSE = ["caffe2op add", "caffe2op add, 2 threads", "NumPy += (not atomic)"]
+
+
+@pytest.mark.parametrize("name", DENSE)
 def test_dense_add(bench: Bench, name: str) -> None:
     n = bench.size(N, least=1000)
-    ours, numpy_target = np.zeros(n, dtype=np.float32), np.zeros(n, dtype=np.float32)
-    values = np.ones(n, dtype=np.float32)
-    view = AtomicArray(ours)
-    target = numpy_target if name.startswith("NumPy") else ours
-
-    def in_numpy() -> None:
-        np.add(numpy_target, values, out=numpy_target)
+    target, values = np.zeros(n, dtype=np.float32), np.ones(n, dtype=np.float32)
+    view, spare = AtomicArray(target), AtomicArray(np.zeros_like(target))
 
     def by_two() -> None:
         other = threading.Thread(target=view.add, args=(values,))
@@ -142,19 +140,21 @@ def test_dense_add(bench: Bench, name: str) -> None:
         view.add(values)
         other.join()
 
-    subject: Code = {"caffe2op add": lambda: view.add(values), "NumPy += (not atomic)": in_numpy}.get(
-        name, by_two
+    codes: tuple[Code, ...] = (
+        lambda: view.add(values),
+        by_two,
+        lambda: np.add(target, values, out=target),
     )
-    spare = AtomicArray(np.zeros_like(ours))
+    subject = codes[DENSE.index(name)]
     bench.row(
         "Dense add of float32, ns per element",
         name,
         "1e6",
         subject,
         per=2 * n if subject is by_two else n,
-        reference=None if name == "caffe2op add" else lambda: spare.add(values),
+        reference=None if name == DENSE[0] else lambda: spare.add(values),
         reference_per=n,
         rounds=max(3, bench.rounds // 2),
     )
-    assert (target == target[0]).all()
     assert target[0] > 0
+    assert (target == target[0]).all()

@@ -3,22 +3,27 @@
 By one thread it is the Python loop of bench_scalar.py. By two, each does half of the passes at
 the same time, and the figure is the time until both are done over all passes: what a pass costs
 the program, not one caller. The children of the process row are forked before the first round
-and wait on a pipe between rounds.
+and wait on a pipe between rounds. csrc/tests/bench_mutex.c measures the lock in C, without Python.
 """
 
 from __future__ import annotations
 
 import mmap
 import multiprocessing
+import re
+import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
-from paired import Bench, Claim, Code, loop, require
 
 from caffe2op.atomics import Mutex
+from paired import Bench, Claim, Code, loop, require
 
 PASSES = 20_000
 fork = multiprocessing.get_context("fork")
@@ -91,7 +96,7 @@ def two_processes(lock: Lock, n: int) -> Iterator[Code]:
             process.join()
 
 
-@pytest.mark.parametrize("kind", (OURS, *PEERS), ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [OURS, *PEERS], ids=lambda kind: kind.name)
 def test_alone(bench: Bench, kind: Kind) -> None:
     n = bench.size(PASSES, least=100)
     claimed = kind.name == "multiprocessing.Lock"
@@ -107,7 +112,7 @@ def test_alone(bench: Bench, kind: Kind) -> None:
     )
 
 
-@pytest.mark.parametrize("kind", (OURS, *PEERS), ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [OURS, *PEERS], ids=lambda kind: kind.name)
 def test_two_threads(bench: Bench, kind: Kind) -> None:
     n = bench.size(PASSES * 4, least=100)
     bench.row(
@@ -134,3 +139,35 @@ def test_two_processes(bench: Bench, kind: Kind) -> None:
             reference=None if kind is OURS else ours,
             rounds=max(3, bench.rounds // 4),
         )
+
+
+def in_c() -> list[dict[str, Any]]:
+    """The rows of `make -C csrc bench`: a name and a figure for each column, 0.0 for none."""
+    csrc = Path(__file__).resolve().parents[1] / "csrc"
+    done = subprocess.run(
+        ["make", "-s", "-C", str(csrc), "bench"], capture_output=True, text=True, check=True
+    )
+    rows: list[dict[str, Any]] = []
+    found: dict[str, float] = {}
+    lines = iter(done.stdout.splitlines())
+    for line in lines:
+        if line.startswith("ns per lock + unlock"):
+            break
+    for line in lines:
+        name, *figures = re.split(r"\s{2,}", line.strip())
+        if len(figures) != 3:
+            break
+        found[name] = float(figures[0])
+        for column, value in zip(("alone", "2 threads", "2 processes"), figures, strict=True):
+            if float(value) > 0:
+                rows.append({"row": name, "column": column, "unit": "ns", "value": float(value)})
+    claim = Claim("Mutex in C / pthread's shared robust mutex", 1.2)
+    ratio = found["caffe2op, called"] / found["pthread shared robust"]
+    ours = next(row for row in rows if (row["row"], row["column"]) == ("caffe2op, called", "alone"))
+    ours["claim"] = claim.decided(ratio)
+    return rows
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed here")
+def test_in_c(bench: Bench) -> None:
+    bench.program("Locks in C, ns per lock + unlock", in_c)

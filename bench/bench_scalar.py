@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from paired import Bench, Claim, calibrate, loop, require
 
 from caffe2op.atomics import AtomicArray
+from paired import Bench, Claim, calibrate, loop, require
 
 OPERATIONS = ("load", "store", "fetch_add", "compare_exchange")
 N = 10_000

@@ -8,8 +8,9 @@ import platform
 from typing import Any
 
 import pytest
-from paired import Bench
 from pytest_benchmark.fixture import BenchmarkFixture
+
+from paired import Bench
 
 # Everything a figure may depend on, and every peer.
 DISTRIBUTIONS = (

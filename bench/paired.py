@@ -14,7 +14,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pytest
@@ -56,6 +56,10 @@ class Claim:
     name: str
     limit: float
     unit: str = "x"  # of the limit: a quotient, or the row's own unit
+
+    def decided(self, measured: float) -> dict[str, Any]:
+        """The claim with its figure, as the report reads it."""
+        return {**asdict(self), "measured": measured}
 
 
 @dataclass
@@ -131,11 +135,18 @@ class Bench:
         if claim is not None:
             if claim.unit != "x":
                 measured = value
-            info["claim"] = {"name": claim.name, "limit": claim.limit, "unit": claim.unit}
-            info["claim"]["measured"] = measured
-        self.benchmark.extra_info.update(info)
+            info["claim"] = claim.decided(measured)
+        self.benchmark.extra_info["rows"] = [info]
+
+    def program(self, table: str, run: Callable[[], list[dict[str, Any]]]) -> None:
+        """Run once something that measures by itself and gives its rows: row, column, unit,
+        value, and claim where there is one."""
+        self.benchmark.group = table
+        rows = self.benchmark.pedantic(run, rounds=1, iterations=1)
+        self.benchmark.extra_info["rows"] = [{"table": table, **row} for row in rows]
 
 
 def require(module: str) -> Any:
     """The peer's module, or a skip that says what is missing."""
-    return pytest.importorskip(module, reason=f"{module} is not installed here", exc_type=ImportError)
+    missing = f"{module} is not installed here"
+    return pytest.importorskip(module, reason=missing, exc_type=ImportError)

@@ -1,12 +1,13 @@
-"""Keeps a run of the benchmarks, and writes the tables of README.md from what is kept.
+"""Keeps a run of the benchmarks, and writes the tables of the README files from what is kept.
 
     python -m pytest bench --benchmark-json=run.json
-    python bench/report.py run.json     # keeps it in bench/results/, writes README.md
-    python bench/report.py              # writes README.md from bench/results/ again
-    python bench/report.py --check      # fails where README.md differs from that
+    python bench/report.py run.json     # keeps it in bench/results/, writes the tables
+    python bench/report.py              # writes the tables from bench/results/ again
+    python bench/report.py --check      # fails where the files differ from that
 
-One result is kept per Python version; a new run of that version replaces it. Nothing is chosen:
-every row of the run is in the table, those that lose too.
+One result is kept per Python version; a new run of that version replaces it. The README gets the
+targets and the tables of the newest Python, bench/README.md every table of every version. Nothing
+is chosen: every row of the run is there, those that lose too.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
-README = HERE.parent / "README.md"
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+Row = dict[str, Any]  # what paired.Bench.row() records
+Result = dict[str, Any]  # date, machine, rows
 COMMAND = "python -m pytest bench --benchmark-json=run.json && python bench/report.py run.json"
 
 
@@ -32,9 +34,9 @@ def figure(value: float) -> str:
     return f"{value:.{digits}f}"
 
 
-def keep(run: dict[str, Any]) -> dict[str, Any]:
+def keep(run: dict[str, Any]) -> Result:
     """The run without its raw times: where, when, and the rows."""
-    rows = [b["extra_info"] for b in run["benchmarks"] if "table" in b["extra_info"]]
+    rows = [row for b in run["benchmarks"] for row in b["extra_info"]["rows"]]
     for row in rows:
         for key in ("value", "best", "reference", "ratio"):
             if key in row:
@@ -44,7 +46,7 @@ def keep(run: dict[str, Any]) -> dict[str, Any]:
     return {"date": run["datetime"][:10], "machine": run["machine_info"], "rows": rows}
 
 
-def file_name(result: dict[str, Any]) -> str:
+def file_name(result: Result) -> str:
     implementation, version = result["machine"]["python"].lower().split()
     return f"{implementation}-{'.'.join(version.split('.')[:2])}.json"
 
@@ -58,32 +60,48 @@ def unique(items: Any) -> list[Any]:
     return list(dict.fromkeys(items))
 
 
-def claims(rows: list[dict[str, Any]]) -> str:
-    """The targets: each name once, decided by the worst of its rows."""
-    worst: dict[str, dict[str, Any]] = {}
+def worst_claims(rows: list[Row]) -> dict[str, Row]:
+    """Each target's row that is worst off, which decides it."""
+    worst: dict[str, Row] = {}
     for row in rows:
-        claim = row.get("claim")
-        if claim and claim["measured"] > worst.get(claim["name"], {"measured": -1.0})["measured"]:
-            worst[claim["name"]] = {**claim, "row": row["row"]}
+        if "claim" not in row:
+            continue
+        name = row["claim"]["name"]
+        if name not in worst or row["claim"]["measured"] > worst[name]["claim"]["measured"]:
+            worst[name] = row
+    return worst
+
+
+def verdict(row: Row | None) -> str:
+    """What was measured, and where it is more than the limit, that it is."""
+    if row is None:
+        return "not measured"
+    claim = row["claim"]
+    missed = "" if claim["measured"] <= claim["limit"] else ", **missed**"
+    # A target against several peers says which of them it came closest to missing.
+    peer = f" ({row['row']})" if "the fastest peer" in claim["name"] else ""
+    return figure(claim["measured"]) + peer + missed
+
+
+def targets(results: list[Result]) -> str:
+    """Every target, and what each Python version measured for it."""
+    decided = [worst_claims(result["rows"]) for result in results]
+    limits = {name: row["claim"] for rows in decided for name, row in rows.items()}
     body = []
-    for name, claim in worst.items():
-        unit = "" if claim["unit"] == "x" else " " + claim["unit"]
-        met = "met" if claim["measured"] <= claim["limit"] else "**missed**"
-        against = f" ({claim['row']})" if "/ the fastest peer" in name else ""
-        body.append(
-            [name + against, f"{claim['limit']:g}{unit}", figure(claim["measured"]) + unit, met]
-        )
-    return markdown(["target", "at most", "measured", ""], body) if body else ""
+    for name, claim in limits.items():
+        limit = f"{claim['limit']:g}" + ("" if claim["unit"] == "x" else f" {claim['unit']}")
+        body.append([name, limit, *(verdict(rows.get(name)) for rows in decided)])
+    return markdown(["target", "at most", *(r["machine"]["python"] for r in results)], body)
 
 
-def cell(row: dict[str, Any] | None) -> str:
+def cell(row: Row | None) -> str:
     if row is None:
         return ""
     ratio = f" ({row['ratio']:.2f})" if "ratio" in row else ""
     return figure(row["value"]) + ratio
 
 
-def table(title: str, rows: list[dict[str, Any]]) -> str:
+def table(title: str, rows: list[Row]) -> str:
     found = {(row["row"], row["column"]): row for row in rows}
     columns = unique(row["column"] for row in rows)
     quotients = unique(row["quotient"] for row in rows if "quotient" in row)
@@ -95,37 +113,58 @@ def table(title: str, rows: list[dict[str, Any]]) -> str:
     return f"{header}\n\n" + markdown(["", *columns], body)
 
 
-def section(result: dict[str, Any]) -> str:
-    machine, rows = result["machine"], result["rows"]
+def where(result: Result) -> str:
+    machine = result["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    where = (
+    return (
         f"{machine['python']} on {machine['cores']} cores of {machine['processor']} "
-        f"({machine['architecture']}, {machine['system']}), {result['date']}. {versions}."
+        f"({machine['architecture']}, {machine['system']}), {result['date']}: {versions}."
     )
-    parts = [f"### {machine['python']}", where]
-    parts += [claims(rows)]
-    parts += [table(t, [r for r in rows if r["table"] == t]) for t in unique(r["table"] for r in rows)]
-    return "\n\n".join(part for part in parts if part)
 
 
-def report(results: list[dict[str, Any]]) -> str:
-    intro = (
-        f"Generated by `{COMMAND}`. Each figure is a median; each quotient is the median over "
-        "rounds in which the two ran in turn, so it holds where the machine drifts."
+def tables(result: Result) -> list[str]:
+    rows = result["rows"]
+    titles = unique(row["table"] for row in rows)
+    return [table(title, [row for row in rows if row["table"] == title]) for title in titles]
+
+
+def short_report(results: list[Result]) -> str:
+    """For README.md: the targets, and the tables of the newest Python."""
+    newest = results[-1]
+    return "\n\n".join(
+        [
+            f"Generated from `bench/results/` ([how](bench/README.md)). {where(newest)}",
+            "A figure is a median. A quotient is the median over rounds in which the two ran in "
+            "turn, which holds where the machine drifts.",
+            targets(results),
+            *tables(newest),
+        ]
     )
-    return "\n\n".join([intro, *(section(result) for result in results)])
+
+
+def full_report(results: list[Result]) -> str:
+    """For bench/README.md: everything."""
+    parts = [f"Made by `{COMMAND}`.", targets(results)]
+    for result in results:
+        parts += [f"## {result['machine']['python']}", where(result), *tables(result)]
+    return "\n\n".join(parts)
 
 
 def replace(text: str, generated: str) -> str:
     if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"README.md needs the markers {BEGIN} and {END}, each once")
+        raise ValueError(f"the file needs the markers {BEGIN} and {END}, each once")
     head, rest = text.split(BEGIN)
     _, tail = rest.split(END)
-    return f"{head}{BEGIN}\n{generated}\n{END}{tail}"
+    return f"{head}{BEGIN}\n\n{generated}\n\n{END}{tail}"
 
 
-def load(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+def version(result: Result) -> tuple[int, ...]:
+    return tuple(int(part) for part in result["machine"]["python"].split()[1].split(".")[:2])
+
+
+def load(folder: Path) -> list[Result]:
+    """The kept results, oldest Python first."""
+    return sorted((json.loads(path.read_text()) for path in folder.glob("*.json")), key=version)
 
 
 def main() -> None:
@@ -141,13 +180,21 @@ def main() -> None:
         path = RESULTS / file_name(result)
         path.write_text(json.dumps(result, indent=1) + "\n")
         print(f"kept {path.relative_to(HERE.parent)}")
-    text = README.read_text()
-    wanted = replace(text, report(load(RESULTS)))
-    if text != wanted:
+    results = load(RESULTS)
+    if not results:
+        sys.exit(f"{RESULTS} holds no result yet")
+    for path, text in (
+        (HERE.parent / "README.md", short_report(results)),
+        (HERE / "README.md", full_report(results)),
+    ):
+        before = path.read_text()
+        after = replace(before, text)
+        if before == after:
+            continue
         if options.check:
-            sys.exit("README.md does not show bench/results/: run `python bench/report.py`")
-        README.write_text(wanted)
-        print("wrote README.md")
+            sys.exit(f"{path} does not show bench/results/: run `python bench/report.py`")
+        path.write_text(after)
+        print(f"wrote {path.relative_to(HERE.parent)}")
 
 
 if __name__ == "__main__":

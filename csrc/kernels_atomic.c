@@ -15,26 +15,25 @@
  */
 #include <string.h>
 #include "kernel.h"
+#include "mutex.h"
 #include "scalar.h"
 
 /* A wait for a mutex looks this often whether the run is to stop. */
 #define SLICE_NS 20000000
 
-static int lock_failed(c2_context *c, int status) {
-    switch (status) {
-    case C2_STOPPED: return c2_fail(c, status, "stopped while it waited for the mutex, input 0");
-    case C2_DEADLOCK: return c2_fail(c, status, "this thread holds the mutex, input 0, already");
-    default: return c2_fail(c, status, "the mutex, input 0, cannot be locked (status %d)", status);
+static int lock_slow(c2_context *c, _Atomic uint64_t *mutex) {
+    for (;;) {
+        const int status = c2_mutex_lock_slow(mutex, SLICE_NS);
+        if (status == C2_OK || status == C2_OWNER_DIED) return C2_OK;
+        if (status != C2_TIMEOUT && status != C2_INTERRUPTED)
+            return c2_fail(c, status, "the mutex, input 0, cannot be locked");
+        if (c2_stopping(c))
+            return c2_fail(c, C2_STOPPED, "stopped while it waited for the mutex, input 0");
     }
 }
 
-static int lock(c2_context *c, void *mutex) {
-    for (;;) {
-        const int status = c2_mutex_lock(mutex, SLICE_NS);
-        if (status == C2_OK || status == C2_OWNER_DIED) return C2_OK;
-        if (status != C2_TIMEOUT && status != C2_INTERRUPTED) return lock_failed(c, status);
-        if (c2_stopping(c)) return lock_failed(c, C2_STOPPED);
-    }
+static inline int lock(c2_context *c, _Atomic uint64_t *mutex) {
+    return __builtin_expect(mutex_take(mutex), 1) ? C2_OK : lock_slow(c, mutex);
 }
 
 static int create_mutex(c2_context *c) {
@@ -53,7 +52,7 @@ static inline int fetch_add(c2_context *c, int dtype) {
     if (!value) return C2_TYPE;
     const void *increment = c2_in_scalar(c, at + 1, dtype);
     if (!increment) return C2_TYPE;
-    void *mutex = NULL;
+    _Atomic uint64_t *mutex = NULL;
     if (at > 0 && !(mutex = c2_in_word(c, 0, C2_MUTEX))) return C2_TYPE;
     const c2_tensor *fetched = c2_out(c, 1, dtype, 0, NULL);
     if (!fetched) return C2_NO_MEMORY;
@@ -68,7 +67,7 @@ static inline int fetch_add(c2_context *c, int dtype) {
         const int64_t by = c2_i64_load(increment, C2_RELAXED);
         c2_i64_store(fetched->data, c2_i64_fetch_add(value, by, C2_ACQ_REL), C2_RELAXED);
     }
-    if (mutex) c2_mutex_unlock(mutex);
+    if (mutex) mutex_give(mutex);
     return C2_OK;
 }
 
@@ -182,14 +181,14 @@ static int iter(c2_context *c) {
 static int atomic_iter(c2_context *c) {
     if (c->in[1] != c->out[0])
         return c2_fail(c, C2_VALUE, "output 0 must be the blob of input 1: it counts in place");
-    void *mutex = c2_in_word(c, 0, C2_MUTEX);
+    _Atomic uint64_t *mutex = c2_in_word(c, 0, C2_MUTEX);
     if (!mutex) return C2_TYPE;
     void *value = iteration(c);
     if (!value) return C2_TYPE;
     int status = lock(c, mutex);
     if (status != C2_OK) return status;
     status = step(c, value);
-    c2_mutex_unlock(mutex);
+    mutex_give(mutex);
     return status;
 }
 

@@ -1,4 +1,5 @@
 /* The seam to the operating system on Linux: futexes to sleep on, /proc for who still lives.
+ * (posix.c has the parts that need no more than POSIX.)
  *
  * All futexes are of the shared kind (no FUTEX_PRIVATE_FLAG), so that processes that map the
  * same memory, at whatever addresses, meet. The system calls are made directly, since libc has
@@ -16,7 +17,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,21 +41,7 @@ _Static_assert(sizeof(long) == 8, "the futex calls below pass a 64-bit timespec"
 
 enum { WAIT_BITSET = 9, WAKE_BITSET = 10, WAITV_SIZE_U32 = 2 };
 
-/* ---- time, processors, threads ---------------------------------------------------------- */
-
-int64_t c2_os_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-void c2_os_relax(void) {
-    cpu_relax();
-}
-
-void c2_os_yield(void) {
-    sched_yield();
-}
+/* ---- processors -------------------------------------------------------------------------- */
 
 int c2_os_cpus(void) {
     /* A fixed cpu_set_t holds 1024 processors; the call fails where the machine has more. */
@@ -70,39 +56,6 @@ int c2_os_cpus(void) {
     }
     const long online = sysconf(_SC_NPROCESSORS_ONLN);
     return online > 0 && online < INT_MAX ? (int)online : 1;
-}
-
-typedef struct start {
-    void (*body)(void *);
-    void *arg;
-} start;
-
-static void *trampoline(void *arg) {
-    const start go = *(start *)arg;
-    free(arg);
-    go.body(go.arg);
-    return NULL;
-}
-
-int c2_os_thread(void (*body)(void *), void *arg) {
-    start *go = malloc(sizeof *go);
-    if (!go) return C2_SYSTEM;
-    *go = (start){body, arg};
-    pthread_attr_t attr;
-    int failed = pthread_attr_init(&attr);
-    if (!failed) {
-        pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-        /* A new thread inherits the mask: signals go to the threads that the program knows. */
-        sigset_t every, before;
-        sigfillset(&every);
-        pthread_sigmask(SIG_SETMASK, &every, &before);
-        pthread_t thread;
-        failed = pthread_create(&thread, &attr, trampoline, go);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-        pthread_attr_destroy(&attr);
-    }
-    if (failed) free(go);
-    return failed ? C2_SYSTEM : C2_OK;
 }
 
 /* ---- wait and wake ---------------------------------------------------------------------- */

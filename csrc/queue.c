@@ -32,7 +32,9 @@
 #include "platform.h"
 #include "queue.h"
 
-#define SLICE_NS 20000000 /* a sleeper looks this often whether it is to stop */
+/* A sleeper looks this often whether it is to stop. No constant, so that a test can make slices
+ * so long that a lost wake shows. */
+static int64_t slice_ns = 20000000;
 
 enum { TAKERS, PUTTERS };
 
@@ -148,7 +150,7 @@ static void unlock_and_wake(c2_queue *q, int side, int n) {
 static int sleep_on(c2_queue *q, int side, int64_t deadline, c2_queue_stop stop, void *who) {
     const int64_t now = c2_os_now();
     if (now >= deadline) return C2_TIMEOUT;
-    const int64_t slice = deadline - now < SLICE_NS ? deadline : now + SLICE_NS;
+    const int64_t slice = deadline - now < slice_ns ? deadline : now + slice_ns;
     const uint32_t seen = load_rlx(&q->changed_for[side]);
     q->waiting[side]++;
     unlock(q);

@@ -61,7 +61,7 @@ static c2_step *step_of(c2_net *net, int64_t num_iter) {
     return s;
 }
 
-static void nets_run_in_order_and_often_enough(void) {
+TEST(nets_run_in_order_and_often_enough) {
     _Atomic int64_t ran = 0;
     c2_net *net = net_of(count, (void *)&ran);
     c2_step *s = step_of(net, 1000), *outer = c2_step_new(), *none = step_of(net, 0);
@@ -76,7 +76,7 @@ static void nets_run_in_order_and_often_enough(void) {
 
 enum { STEPS = 50 };
 
-static void substeps_share_few_threads(void) {
+TEST(substeps_share_few_threads) {
     const int64_t before = c2_pool_threads();
     _Atomic int64_t ran = 0;
     c2_net *net = net_of(count, (void *)&ran);
@@ -90,7 +90,7 @@ static void substeps_share_few_threads(void) {
     c2_step_free(outer), c2_step_free(s), c2_net_free(net);
 }
 
-static void substeps_that_wait_each_have_a_thread(void) {
+TEST(substeps_that_wait_each_have_a_thread) {
     meeting m = {0, STEPS};
     c2_net *net = net_of(meet, &m);
     c2_step *s = step_of(net, 1), *outer = c2_step_new();
@@ -105,7 +105,7 @@ static void substeps_that_wait_each_have_a_thread(void) {
     c2_step_free(outer), c2_step_free(s), c2_net_free(net);
 }
 
-static void the_first_failure_stops_the_siblings(void) {
+TEST(the_first_failure_stops_the_siblings) {
     c2_net *bad = c2_net_new(2), *waiting = net_of(wait_for_stop, NULL);
     _Atomic int64_t ran = 0;
     c2_net_set(bad, 0, count, (void *)&ran, 0, NULL, 0, NULL, NULL, 0);
@@ -126,7 +126,7 @@ static void the_first_failure_stops_the_siblings(void) {
     c2_net_free(bad), c2_net_free(waiting);
 }
 
-static void a_stop_blob_ends_an_endless_step(void) {
+TEST(a_stop_blob_ends_an_endless_step) {
     countdown d = {100, c2_blob_new()};
     const bool no = false;
     c2_blob_feed(d.stop, C2_BOOL, 0, NULL, &no);
@@ -152,7 +152,7 @@ static void a_stop_blob_ends_an_endless_step(void) {
     c2_blob_free(d.stop);
 }
 
-static void a_reporter_runs_beside_the_work(void) {
+TEST(a_reporter_runs_beside_the_work) {
     _Atomic int64_t reports = 0;
     meeting m = {0, 3};
     c2_net *report = net_of(count, (void *)&reports), *work = net_of(meet, &m);
@@ -174,7 +174,7 @@ static void a_reporter_runs_beside_the_work(void) {
 static _Atomic int polls;
 static int interrupt(void) { return add_rlx(&polls, 1) == 2 ? C2_INTERRUPTED : C2_OK; }
 
-static void a_poll_interrupts_what_would_never_end(void) {
+TEST(a_poll_interrupts_what_would_never_end) {
     c2_net *net = net_of(wait_for_stop, NULL);
     _Atomic int64_t ran = 0;
     c2_net *busy = net_of(count, (void *)&ran);
@@ -195,7 +195,7 @@ static void job(void *unused) {
     add_rel(&jobs_run, 1);
 }
 
-static void jobs_are_run_or_revoked(void) {
+TEST(jobs_are_run_or_revoked) {
     int64_t revoked = 0;
     enum { JOBS = 2000 };
     for (int k = 0; k < JOBS; k++) {
@@ -217,5 +217,5 @@ int main(void) {
     RUN(a_reporter_runs_beside_the_work);
     RUN(a_poll_interrupts_what_would_never_end);
     RUN(jobs_are_run_or_revoked);
-    return DONE();
+    return report();
 }

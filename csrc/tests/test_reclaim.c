@@ -24,14 +24,14 @@ static void retire_one(_Atomic int *destroyed) {
     c2_retire(&t->retired, destroy);
 }
 
-static void without_a_guard_it_goes_at_once(void) {
+TEST(without_a_guard_it_goes_at_once) {
     _Atomic int destroyed = 0;
     retire_one(&destroyed);
     CHECK(load_rlx(&destroyed) == 1);
     CHECK(c2_idle() && !c2_retired_pending());
 }
 
-static void an_open_guard_holds_it_back(void) {
+TEST(an_open_guard_holds_it_back) {
     _Atomic int destroyed = 0;
     c2_guard_enter();
     c2_guard_enter();
@@ -62,7 +62,7 @@ static void *reader(void *unused) {
     return NULL;
 }
 
-static void readers_never_see_half_a_change(void) {
+TEST(readers_never_see_half_a_change) {
     pthread_t threads[READERS];
     shared = c2_blob_new();
     for (int k = 0; k < READERS; k++) pthread_create(&threads[k], NULL, reader, NULL);
@@ -78,7 +78,7 @@ static void readers_never_see_half_a_change(void) {
     c2_blob_free(shared);
 }
 
-static void a_blob_checks_what_it_is_given(void) {
+TEST(a_blob_checks_what_it_is_given) {
     c2_blob *b = c2_blob_new();
     const int64_t huge[2] = {INT64_MAX / 2, 4}, negative[1] = {-1}, one[1] = {1};
     double value = 2.5;
@@ -103,5 +103,5 @@ int main(void) {
     RUN(an_open_guard_holds_it_back);
     RUN(readers_never_see_half_a_change);
     RUN(a_blob_checks_what_it_is_given);
-    return DONE();
+    return report();
 }

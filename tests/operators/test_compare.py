@@ -89,7 +89,7 @@ def test_any_byte_but_zero_is_true() -> None:
 @pytest.mark.parametrize("op", [*LOGIC, "Not"])
 def test_logic_takes_bools_only(op: str) -> None:
     x = np.ones(2, np.int32)
-    with pytest.raises(TypeError, match="input 0: int32.* given, bool expected"):
+    with pytest.raises(TypeError, match=r"input 0: int32.* given, bool expected"):
         run(op, *[x] * (1 if op == "Not" else 2))
 
 

@@ -48,8 +48,9 @@ def test_broadcasting_is_numpys(op: str, ab: tuple[Array, Array]) -> None:
 
 @pytest.mark.parametrize("shapes", [
     ((2, 3, 4, 5), (2, 3, 4, 5)), ((2, 3, 4, 5), (5,)), ((2, 3, 4, 5), ()), ((1,), (2, 3)),
-    ((2, 1, 4, 1), (1, 3, 1, 5)), ((2, 3, 1, 5), (3, 4, 1)), ((4, 1), (1, 4)), ((3, 1, 1), (3, 4, 5)),
-    ((1, 1, 1), (1,)), ((), ()), ((0, 3), (1, 3)), ((2,) * 8, (2, 1) * 4), ((1000, 1), (1000, 7)),
+    ((2, 1, 4, 1), (1, 3, 1, 5)), ((2, 3, 1, 5), (3, 4, 1)), ((4, 1), (1, 4)),
+    ((3, 1, 1), (3, 4, 5)), ((1, 1, 1), (1,)), ((), ()), ((0, 3), (1, 3)),
+    ((2,) * 8, (2, 1) * 4), ((1000, 1), (1000, 7)),
 ])
 @pytest.mark.parametrize("op", ARITHMETIC)
 def test_shapes_worth_naming(op: str, shapes: tuple[tuple[int, ...], ...]) -> None:
@@ -117,7 +118,7 @@ def test_dtypes_must_be_equal_and_accepted() -> None:
     f32, f64, i8 = (np.ones(3, t) for t in (np.float32, np.float64, np.int8))
     with pytest.raises(TypeError, match="input 1: float64 given, float32 expected"):
         run("Add", f32, f64)
-    with pytest.raises(TypeError, match=r"input 0: int8 \(3,\) given, int32, int64, float32, float64"):
+    with pytest.raises(TypeError, match=r"int8 \(3,\) given, int32, int64, float32, float64"):
         run("Mul", i8, i8)
     for op in ("Relu", "Sigmoid", "Scale"):
         with pytest.raises(TypeError, match="float32, float64 expected"):

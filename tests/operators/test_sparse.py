@@ -164,7 +164,7 @@ def test_lengths(lengths: Any, error: type[Exception], words: str) -> None:
     data, indices = np.ones((5, 2), np.float32), np.zeros(3, np.int64)
     with pytest.raises(error, match=words):
         run("SparseLengthsSum", data, indices, np.array(lengths, np.int32))
-    with pytest.raises(TypeError, match="int64.* given, int32 expected"):
+    with pytest.raises(TypeError, match=r"int64.* given, int32 expected"):
         run("SparseLengthsSum", data, indices, np.array([3]))
     with pytest.raises(ValueError, match=r"one weight for each of int64 \(3,\) expected"):
         run("SparseLengthsWeightedSum", data, np.ones(2, np.float32), indices, np.array([3], "i4"))
@@ -241,21 +241,16 @@ def test_no_update_is_lost(dtype: str) -> None:
     np.testing.assert_array_equal(weights, want)
 
 
-def test_no_scaling_is_lost() -> None:
-    """The compare-exchange loop: each run doubles one element 100 times."""
-    x = np.ones((1,))
-    two, zero, indices = np.full(1, 2.0), np.zeros(1), np.zeros(100, np.int32)
-    operators = [Native("ScatterWeightedSum", x, two, indices, np.zeros(100), zero,
-                        in_place=0, shared=(0,)) for _ in range(2)]
-
-    def body(operator: Native) -> None:
-        for _ in range(4):
-            operator.run()
-
-    for _ in range(50):
-        x[:] = 2.0**-400
-        together(*[lambda o=o: body(o) for o in operators])
-        assert x[0] == 2.0**400
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_no_scaling_is_lost(dtype: str) -> None:
+    """The compare-exchange loop. Two threads turn the sign of 64 elements, an even number of
+    times in all: one lost turn leaves a -1, unless a second is lost in the same element."""
+    x, minus, zero = np.ones((1, 64), dtype), np.full(1, -1, dtype), np.zeros(1, dtype)
+    n = 4000
+    operators = [Native("ScatterWeightedSum", x, minus, np.zeros(n, np.int32),
+                        np.zeros((n, 64), dtype), zero, in_place=0, shared=(0,)) for _ in range(2)]
+    together(*[lambda o=o: [o.run() for _ in range(20)] for o in operators])
+    np.testing.assert_array_equal(x, np.ones((1, 64), dtype))
 
 
 @pytest.mark.parametrize("which", range(5))
@@ -318,8 +313,7 @@ def test_lengths_that_change_meanwhile() -> None:
                 try:
                     operator.run()
                     seen.add("worked")
-                except ValueError as error:
-                    assert "length" in str(error)
+                except ValueError:
                     seen.add("refused")
         finally:
             stop.set()

@@ -1,0 +1,57 @@
+/* The part of the seam to the operating system that every POSIX system does alike. */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "cpu.h"
+#include "platform.h"
+
+int64_t c2_os_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+void c2_os_relax(void) {
+    cpu_relax();
+}
+
+void c2_os_yield(void) {
+    sched_yield();
+}
+
+typedef struct start {
+    void (*body)(void *);
+    void *arg;
+} start;
+
+static void *trampoline(void *arg) {
+    const start go = *(start *)arg;
+    free(arg);
+    go.body(go.arg);
+    return NULL;
+}
+
+int c2_os_thread(void (*body)(void *), void *arg) {
+    start *go = malloc(sizeof *go);
+    if (!go) return C2_SYSTEM;
+    *go = (start){body, arg};
+    pthread_attr_t attr;
+    int failed = pthread_attr_init(&attr);
+    if (!failed) {
+        pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+        /* A new thread inherits the mask: signals go to the threads that the program knows. */
+        sigset_t every, before;
+        sigfillset(&every);
+        pthread_sigmask(SIG_SETMASK, &every, &before);
+        pthread_t thread;
+        failed = pthread_create(&thread, &attr, trampoline, go);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        pthread_attr_destroy(&attr);
+    }
+    if (failed) free(go);
+    return failed ? C2_SYSTEM : C2_OK;
+}
