@@ -34,7 +34,8 @@ struct c2_context {
     int32_t op;    /* index in the net */
     void *handle;  /* of a Python or user operator */
     c2_run *run;
-    char *message; /* of sizeof run->message bytes; this thread's own */
+    int32_t failed; /* what c2_fail was given; counts, where a kernel returns another failure */
+    char *message;  /* of sizeof run->message bytes; this thread's own */
 };
 
 /* Write the message (printf) that goes with a failure; returns `status` to hand on. Blobs are

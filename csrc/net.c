@@ -104,7 +104,7 @@ int c2_net_execute(c2_net *net, c2_run *run, c2_ticker *ticker) {
         message[0] = 0;
         const int status = c.kernel(&c);
         if (__builtin_expect(status != C2_OK, 0))
-            return c2_run_fail(run, status, net, (int)i, message);
+            return c2_run_fail(run, c.failed ? c.failed : status, net, (int)i, message);
         c2_tick(ticker, run);
         if (__builtin_expect(c2_run_stopped(run), 0)) return C2_STOPPED;
     }

@@ -9,7 +9,8 @@
 
 /* ---- the table ---- */
 
-#define C2_KERNEL_TABLES(X)
+#define C2_KERNEL_TABLES(X)                                                                        \
+    X(fill) X(math) X(compare) X(sparse) X(linear) X(atomic) X(counter) X(queue) X(user)
 
 #define DECLARE(name) extern const c2_kernel_entry c2_kernels_##name[];
 C2_KERNEL_TABLES(DECLARE)
@@ -48,12 +49,14 @@ int c2_context_inputs(c2_context *c) { return c->n_in; }
 int c2_context_outputs(c2_context *c) { return c->n_out; }
 c2_blob *c2_context_input(c2_context *c, int i) { return c->in[i]; }
 c2_blob *c2_context_output(c2_context *c, int i) { return c->out[i]; }
+c2_run *c2_context_run(c2_context *c) { return c->run; }
 
 int c2_fail(c2_context *c, int status, const char *format, ...) {
     va_list list;
     va_start(list, format);
     vsnprintf(c->message, sizeof c->run->message, format, list);
     va_end(list);
+    c->failed = status;
     return status;
 }
 

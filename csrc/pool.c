@@ -3,12 +3,18 @@
  * worker->word, on which the thread sleeps, is a ticket number in the upper bits and a state in
  * the lower two:
  *
- * | state   | meaning                       | who changes it                                   |
- * |---------|-------------------------------|--------------------------------------------------|
- * | IDLE    | on the idle list, or about to | c2_pool_start, which took it off the list: JOB   |
- * | JOB     | body and arg are set          | the thread: CAS to RUNNING; or revoke: CAS to    |
- * |         |                               | IDLE, then it puts the worker back on the list   |
- * | RUNNING | the thread runs body          | the thread: IDLE when done, then on the list     |
+ * | state   | meaning                        | who changes it                                  |
+ * |---------|--------------------------------|-------------------------------------------------|
+ * | IDLE    | on the idle list or about to;  | c2_pool_start, which took it off the list: JOB; |
+ * |         | the thread is awake, or a wake | the thread: ASLEEP                              |
+ * |         | is under way to it             |                                                 |
+ * | ASLEEP  | likewise, but must be woken    | c2_pool_start: JOB, and then it wakes it        |
+ * | JOB     | body and arg are set           | the thread: RUNNING; c2_pool_revoke: IDLE, and  |
+ * |         |                                | then it puts the worker back on the list        |
+ * | RUNNING | the thread runs body           | the thread: IDLE when done, then on the list    |
+ *
+ * After a job the thread looks out for the next one for SPIN_NS before it sleeps: to run a net
+ * again and again costs no wake-ups, and an idle program no processor.
  *
  * Every job has the next ticket, so a late revoke cannot take back somebody else's job. A worker
  * is never freed while it is off the list; a revoke that comes after its thread has ended would
@@ -26,8 +32,8 @@
 #include "atomic.h"
 #include "platform.h"
 
-enum { IDLE = 0, JOB = 1, RUNNING = 2, STATE = 3, NEXT_TICKET = 4 };
-static const int64_t KEEP_NS = 10LL * 1000 * 1000 * 1000;
+enum { IDLE = 0, JOB = 1, RUNNING = 2, ASLEEP = 3, STATE = 3, NEXT_TICKET = 4 };
+static const int64_t SPIN_NS = 20 * 1000, KEEP_NS = 10LL * 1000 * 1000 * 1000;
 
 struct c2_worker {
     _Atomic uint32_t word;
@@ -77,10 +83,20 @@ static int retire(c2_worker *w) {
     return found;
 }
 
+/* The word once it shows something else than IDLE, or as it was after SPIN_NS. */
+static uint32_t look_out(c2_worker *w) {
+    uint32_t word = load_acq(&w->word);
+    const int64_t until = c2_os_now() + SPIN_NS;
+    for (int k = 0; (word & STATE) == IDLE; word = load_acq(&w->word))
+        if (++k % 16 == 0 && c2_os_now() > until) break;
+        else c2_os_relax();
+    return word;
+}
+
 static void thread_body(void *arg) {
     c2_worker *w = arg;
     for (;;) {
-        uint32_t word = load_rlx(&w->word);
+        uint32_t word = look_out(w);
         if ((word & STATE) == JOB) {
             if (!cas_acq(&w->word, &word, (word & ~STATE) | RUNNING)) continue; /* revoked */
             w->body(w->arg);
@@ -88,8 +104,10 @@ static void thread_body(void *arg) {
             push(&idle, w);
             continue;
         }
+        if ((word & STATE) == IDLE && !cas_rlx(&w->word, &word, word | ASLEEP)) continue;
+        word |= ASLEEP;
         const int status = c2_os_wait(&w->word, 4, word, c2_os_now() + KEEP_NS);
-        if (status == C2_TIMEOUT && (load_rlx(&w->word) & STATE) == IDLE && retire(w)) return;
+        if (status == C2_TIMEOUT && load_rlx(&w->word) == word && retire(w)) return;
     }
 }
 
@@ -106,16 +124,16 @@ c2_worker *c2_pool_start(void (*body)(void *), void *arg, uint32_t *ticket) {
     pthread_once(&once, register_fork_handler);
 
     c2_worker *w = pop(&idle);
-    const int sleeping = w != NULL;
+    const int has_thread = w != NULL;
     if (!w) w = pop(&spare);
     if (!w && !(w = calloc(1, sizeof *w))) return NULL;
     w->body = body;
     w->arg = arg;
     const uint32_t word = (load_rlx(&w->word) & ~(uint32_t)STATE) + NEXT_TICKET;
     *ticket = word;
-    store_rel(&w->word, word | JOB);
-    if (sleeping) {
-        c2_os_wake(&w->word, 4, 1);
+    const uint32_t before = swap_rel(&w->word, word | JOB);
+    if (has_thread) {
+        if ((before & STATE) == ASLEEP) c2_os_wake(&w->word, 4, 1);
         return w;
     }
     add_rlx(&threads, 1);

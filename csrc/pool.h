@@ -1,7 +1,8 @@
 /* Threads that are kept: starting one costs a wake-up, not a creation.
  *
  * There is no queue: a job that is accepted has a thread of its own, so jobs may wait for each
- * other. No thread exists before the first job; an idle one sleeps, and ends after ten seconds.
+ * other. No thread exists before the first job; an idle one spins for 20 us, sleeps,
+ * and ends after ten seconds.
  *
  * | who        | c2_pool_start                   | c2_pool_revoke                            |
  * |------------|---------------------------------|-------------------------------------------|

@@ -40,7 +40,7 @@ static _Atomic uint64_t epoch = 1;
 static _Atomic int limbo_lock;
 static c2_retired *limbo;
 static _Atomic int limbo_count;
-static int sweep_at; /* under limbo_lock: how many objects are worth looking through again */
+static uint64_t swept_to; /* under limbo_lock: the oldest guard at the last walk through limbo */
 
 static _Thread_local struct {
     slot *slot; /* the one used last: nearly always free again */
@@ -111,14 +111,13 @@ static int try_lock_limbo(void) { return !swap_acq(&limbo_lock, 1); }
 static void unlock_limbo(void) { store_rel(&limbo_lock, 0); } /* meets swap_acq above */
 
 /* Takes out of limbo what may go, unlocks, and destroys it: outside the lock, since destroying
- * may retire more. While a long guard keeps many objects waiting, they are looked through only
- * when their number has doubled, so each costs a constant share. */
+ * may retire more. The walk is left out while the same guard is still the oldest and the newest
+ * object is too new: then nothing can have become free, however many a long guard keeps. */
 static void sweep_and_unlock(void) {
     c2_retired *done = NULL, **link = &limbo;
-    int waiting = load_rlx(&limbo_count);
-    if (waiting <= 16 || waiting >= sweep_at) {
-        const uint64_t oldest = oldest_guard();
-        waiting = 0;
+    const uint64_t oldest = oldest_guard();
+    if (limbo && (oldest != swept_to || limbo->stamp < oldest)) {
+        int waiting = 0;
         while (*link) {
             c2_retired *o = *link;
             if (o->stamp < oldest) { /* every open guard began after o was unpublished */
@@ -130,7 +129,7 @@ static void sweep_and_unlock(void) {
                 waiting++;
             }
         }
-        sweep_at = 2 * waiting;
+        swept_to = oldest;
         store_rlx(&limbo_count, waiting);
     }
     unlock_limbo();

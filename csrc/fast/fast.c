@@ -9,24 +9,40 @@
  * A new type: its header beside this one, included below, and one line in the table.
  */
 #include <Python.h>
+#include "platform.h"
 #include "scalar.h"
 
-typedef struct fast_type {
+#include "fast/convert.h"
+#include "fast/arguments.h"
+#include "fast/element.h"
+#include "fast/waiting.h"
+#include "fast/methods.h"
+#include "fast/subclass.h"
+#include "fast/array.h"
+#include "fast/cell.h"
+#include "fast/bool.h"
+
+static const struct fast_type {
     const char *name; /* in the Python namespace */
     PyType_Spec *spec;
-} fast_type;
-
-static const fast_type types[] = {
-    {NULL, NULL},
+    PyTypeObject **kept; /* where C wants it too, or NULL */
+} fast_types[] = {
+    {"Array", &array_spec, &array_type},
+    {"Cell", &cell_spec, &cell_type},
+    {"Bool", &bool_spec, NULL},
 };
 
 static int publish(PyObject *namespace) {
-    for (const fast_type *t = types; t->name; t++) {
+    if (small_init(namespace) < 0 || arguments_init() < 0) return -1;
+    for (size_t k = 0; k < sizeof fast_types / sizeof *fast_types; k++) {
+        const struct fast_type *t = &fast_types[k];
         PyObject *type = PyType_FromSpec(t->spec);
-        if (!type) return -1;
-        const int failed = PyDict_SetItemString(namespace, t->name, type);
-        Py_DECREF(type);
-        if (failed) return -1;
+        if (!type || PyDict_SetItemString(namespace, t->name, type) < 0) return -1;
+        if (t->kept) {
+            *t->kept = (PyTypeObject *)type;
+        } else {
+            Py_DECREF(type);
+        }
     }
     return 0;
 }

@@ -184,6 +184,7 @@ int c2_context_inputs(c2_context *context);
 int c2_context_outputs(c2_context *context);
 c2_blob *c2_context_input(c2_context *context, int index);
 c2_blob *c2_context_output(c2_context *context, int index);
+struct c2_run *c2_context_run(c2_context *context); /* the run it is part of */
 
 /* ---- nets (net.c) ----------------------------------------------------------------------- */
 
@@ -242,6 +243,75 @@ int c2_step_run(c2_step *step, c2_run *run);
 
 /* Threads that exist to run concurrent substeps; for tests. */
 int64_t c2_pool_threads(void);
+
+/* ---- dependency graphs (graph.c) --------------------------------------------------------- */
+
+typedef struct c2_graph c2_graph;
+
+/* Of n operators in program order: operator v reads blobs in[in_at[v]] .. in[in_at[v + 1] - 1]
+ * and writes those of out. Blobs are 0 .. n_blobs - 1. NULL when out of memory. */
+c2_graph *c2_graph_of_blobs(int64_t n, const int64_t *in_at, const int32_t *in,
+                            const int64_t *out_at, const int32_t *out, int64_t n_blobs);
+/* Of m edges from[k] -> to[k], each forward: 0 <= from[k] < to[k] < n, else C2_INDEX. */
+int c2_graph_of_edges(int64_t n, int64_t m, const int32_t *from, const int32_t *to,
+                      c2_graph **out);
+void c2_graph_free(c2_graph *graph);
+int64_t c2_graph_edges(const c2_graph *graph);
+
+/* ---- running a net in dependency order on several workers (async.c) ---------------------- */
+
+typedef struct c2_async c2_async;
+
+enum c2_mode {
+    C2_MODE_AUTO = 0,    /* measure, and take what is fastest */
+    C2_MODE_SERIAL = 1,  /* program order on the calling thread */
+    C2_MODE_STATIC = 2,  /* the compiled schedule */
+    C2_MODE_DYNAMIC = 3  /* whoever is free takes what is ready, by critical path */
+};
+
+/* Borrows the net and the graph. workers >= 1, the caller included. NULL when out of memory. */
+c2_async *c2_async_new(c2_net *net, const c2_graph *graph, int workers);
+
+/* Before the first run: devices. Operator v runs on lane lane_of_op[v] only, and lane k has
+ * lane_workers[k] >= 1 workers; with C2_LANE_CALLER in its flags, the calling thread is one of
+ * them (of one lane at most). Nets with lanes always run in the dynamic way. C2_OK, C2_VALUE,
+ * C2_NO_MEMORY. */
+enum c2_lane_flag { C2_LANE_CALLER = 1 };
+int c2_async_lanes(c2_async *async, const int32_t *lane_of_op, int n_lanes,
+                   const int32_t *lane_workers, const int32_t *lane_flags);
+
+/* Between runs: measure each operator's time in the following runs (about 20 ns an operator).
+ * 1: from zero again; 0: no longer, the figures stay. C2_OK, C2_BUSY, C2_NO_MEMORY. */
+int c2_async_profile(c2_async *async, int on);
+/* How often each operator ran while measured, its mean time, and the standard deviation. */
+int c2_async_costs(const c2_async *async, int64_t *counts, double *mean_ns, double *deviation_ns);
+
+/* Between runs: keep the last `capacity` events of each worker; 0: none. */
+typedef struct c2_event {
+    int32_t op;
+    int32_t worker; /* 0 is the calling thread */
+    int64_t begin_ns, end_ns; /* of the monotonic clock */
+} c2_event;
+int c2_async_trace(c2_async *async, int64_t capacity);
+/* Between runs: the events kept, worker by worker, oldest first; at most `most`. How many. */
+int64_t c2_async_events(const c2_async *async, c2_event *out, int64_t most);
+void c2_async_free(c2_async *async);
+void c2_async_mode(c2_async *async, int mode);
+/* Runs the net once. One run at a time: C2_BUSY while another is on. Returns run->status.
+ * Blocks; release the GIL. */
+int c2_async_run(c2_async *async, c2_run *run);
+
+/* What the last runs were and took. */
+typedef struct c2_async_report {
+    int32_t mode;       /* what the next run will do */
+    int32_t workers;
+    int64_t runs;
+    double serial_ns;   /* the sum of the operators' costs, as measured */
+    double critical_ns; /* the longest path through them */
+    double planned_ns;  /* the makespan that the schedule promises; 0: none was made */
+    double took_ns[4];  /* the best run in each mode; 0: never tried */
+} c2_async_report;
+void c2_async_report_now(const c2_async *async, c2_async_report *report);
 
 /* ---- operator state (counter.c, queue.c) ------------------------------------------------ */
 

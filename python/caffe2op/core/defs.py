@@ -1,9 +1,9 @@
 """What operators, nets and plans are made of: plain objects with the field names that Caffe2's
 protocol buffers have.
 
-They hold no machinery and check nothing but their own field names (an unknown one is a
-TypeError): operators/schema.py knows what an operator accepts, workspace/ what a net or a plan
-must fulfil before it runs. Fields that were never given are None, or an empty list.
+They hold no machinery and check nothing but their own field names: operators/schema.py knows what
+an operator accepts, workspace/ what a net or a plan must fulfil before it runs. Fields that were
+never given are None, or an empty list.
 
 Source of the names: caffe2/proto/caffe2.proto.
 """
@@ -11,14 +11,49 @@ Source of the names: caffe2/proto/caffe2.proto.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import numpy as np
 
+from caffe2op.operators.schema import suggest
+
+
+def _fields(cls: type) -> list[str]:
+    return [f.name for f in fields(cls)] if is_dataclass(cls) else []
+
+
+class _NamedFields(type):
+    """Calls the class; says which field was meant when a keyword is none."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().__call__(*args, **kwargs)
+        except TypeError:
+            known = _fields(cls)
+            for name in kwargs:
+                if name not in known:
+                    raise TypeError(f"{cls.__name__} has no field {name!r}"
+                                    f"{suggest(name, known)}") from None
+            raise
+
+
+class Definition(metaclass=_NamedFields):
+    """A field that does not exist is an AttributeError, or a TypeError for the constructor, that
+    says which one was meant."""
+
+    __slots__ = ()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        try:
+            object.__setattr__(self, name, value)
+        except AttributeError:
+            raise AttributeError(f"{type(self).__name__} has no field {name!r}"
+                                 f"{suggest(name, _fields(type(self)))}") from None
+
 
 @dataclass(slots=True)
-class Argument:
+class Argument(Definition):
     """One named argument. Exactly one of the value fields is set; `object` is for a value that
     only Python can hold (a function)."""
 
@@ -68,7 +103,7 @@ def make_argument(name: str, value: Any) -> Argument:
 
 
 @dataclass(slots=True)
-class DeviceOption:
+class DeviceOption(Definition):
     """Where an operator runs. There is one device here: the CPU, device_type 0."""
 
     device_type: int = 0
@@ -80,7 +115,7 @@ class DeviceOption:
 
 
 @dataclass(slots=True)
-class OperatorDef:
+class OperatorDef(Definition):
     """An operator: its type, the names of its input and output blobs, its arguments."""
 
     type: str = ""
@@ -95,7 +130,7 @@ class OperatorDef:
 
 
 @dataclass(slots=True)
-class NetDef:
+class NetDef(Definition):
     """Operators in program order, and what they take from and give to the outside."""
 
     name: str = ""
@@ -109,11 +144,11 @@ class NetDef:
 
 
 @dataclass(slots=True)
-class ExecutionStep:
+class ExecutionStepDef(Definition):
     """Nets (`network`, by name) or substeps, and how often and how they run."""
 
     name: str = ""
-    substep: list[ExecutionStep] = field(default_factory=list)
+    substep: list[ExecutionStepDef] = field(default_factory=list)
     network: list[str] = field(default_factory=list)
     num_iter: int | None = None
     criteria_network: str = ""
@@ -128,9 +163,9 @@ class ExecutionStep:
 
 
 @dataclass(slots=True)
-class PlanDef:
+class PlanDef(Definition):
     """The nets that the steps name, and the steps, run in order."""
 
     name: str = ""
     network: list[NetDef] = field(default_factory=list)
-    execution_step: list[ExecutionStep] = field(default_factory=list)
+    execution_step: list[ExecutionStepDef] = field(default_factory=list)

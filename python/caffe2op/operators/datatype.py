@@ -10,9 +10,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any
 
-import numpy as np
-
-from caffe2op._core._native import lib
+from caffe2op._core import dtypes
 
 
 class DataType(IntEnum):
@@ -31,38 +29,20 @@ class DataType(IntEnum):
     UINT64 = 101
 
 
-_NAMES = {
-    DataType.FLOAT: "float32",
-    DataType.INT32: "int32",
-    DataType.BOOL: "bool",
-    DataType.UINT8: "uint8",
-    DataType.INT8: "int8",
-    DataType.UINT16: "uint16",
-    DataType.INT16: "int16",
-    DataType.INT64: "int64",
-    DataType.DOUBLE: "float64",
-    DataType.UINT32: "uint32",
-    DataType.UINT64: "uint64",
+_CODES: dict[int, int] = {
+    t: dtypes.to_code({"FLOAT": "float32", "DOUBLE": "float64"}.get(t.name, t.name.lower()))
+    for t in DataType
 }
-_CODES: dict[str, int] = {name: getattr(lib, f"C2_{name.upper()}") for name in _NAMES.values()}
-ACCEPTED = "core.DataType." + ", ".join(t.name for t in DataType) + ", or the NumPy dtype"
+_ACCEPTED = "core.DataType." + ", ".join(t.name for t in DataType) + ", or the NumPy dtype"
 
 
 def dtype_code(value: Any) -> int:
     """The enum c2_dtype code for a DataType (or its number), a NumPy dtype, a scalar type or a
-    dtype's name. ValueError for anything else."""
-    if isinstance(value, bool):
-        raise ValueError(f"not a dtype: {value!r}")
-    if isinstance(value, int):
-        if value not in _NAMES:
-            raise ValueError(f"no dtype has the number {value}; accepted: {ACCEPTED}")
-        return _CODES[_NAMES[DataType(value)]]
-    try:
-        if value is None:
-            raise TypeError
-        dtype = np.dtype(value)
-    except TypeError:
-        raise ValueError(f"not a dtype: {value!r}; accepted: {ACCEPTED}") from None
-    if dtype.name not in _CODES or not dtype.isnative:
-        raise ValueError(f"blobs do not hold dtype {dtype!s}; accepted: {ACCEPTED}")
-    return _CODES[dtype.name]
+    dtype's name. TypeError or ValueError for anything else."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        if value not in _CODES:
+            raise ValueError(f"no dtype has the number {value}; accepted: {_ACCEPTED}")
+        return _CODES[value]
+    if value is None or isinstance(value, bool | float | list | tuple | dict):
+        raise TypeError(f"not a dtype: {value!r}; accepted: {_ACCEPTED}")
+    return dtypes.to_code(value)

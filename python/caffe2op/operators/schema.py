@@ -6,7 +6,7 @@ name the operator, the blob or argument, what was given and what is accepted. `p
 operator's arguments out as C sees them.
 
 Registration happens at import, or from user code: it may come from any thread, one dict
-operation each. A type is never replaced.
+operation each.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from caffe2op._core._native import ffi
-from caffe2op.operators.datatype import dtype_code
+from caffe2op._core import ffi
+from caffe2op.operators.kinds import CONVERT, INT64_MIN
+from caffe2op.operators.kinds import INT64_MAX as INT64_MAX
 
 if TYPE_CHECKING:
     from caffe2op.core.defs import OperatorDef
@@ -36,23 +37,21 @@ ONE_TO_ONE: Pairs = ((-1, -1),)
 ANY_PAIR: Pairs = ((-2, -2),)
 """For in_place: every input and every output."""
 
-INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
-
 
 @dataclass(frozen=True)
 class Arg:
     """One argument of an operator type."""
 
     name: str
-    kind: str  # "int" "float" "bool" "ints" "floats" "str" "dtype" "object"
+    kind: str  # "int" "float" "bool" "number" "ints" "floats" "bools" "str" "dtype" "object"
     default: object = REQUIRED  # None: C sees zeros with given == 0
     doc: str = ""
     check: Callable[[Any], str | None] | None = None  # returns what is wrong, or None
 
     def __post_init__(self) -> None:
-        if self.kind not in _CONVERT:
+        if self.kind not in CONVERT:
             raise ValueError(f"argument {self.name!r} has kind {self.kind!r}; "
-                             f"accepted: {', '.join(_CONVERT)}")
+                             f"accepted: {', '.join(CONVERT)}")
 
 
 @dataclass(frozen=True)
@@ -90,43 +89,45 @@ class Binding:
     python: Callable[[OperatorDef], PythonFunction] | None = None
 
 
-_schemas: dict[str, Schema] = {}
-_bindings: dict[str, Binding] = {}
+_types: dict[str, tuple[Schema, Binding]] = {}
 
 
-def register(schema: Schema, binding: Binding | None = None) -> None:
+def register(schema: Schema, binding: Binding | None = None, *, replace: bool = False) -> None:
     """Add an operator type. Without a binding the native kernel `schema.type` runs it.
-    ValueError when the type is there already."""
+    ValueError when the type is there already, unless it is to be replaced: nets that exist keep
+    what they were made with."""
     names = [a.name for a in schema.args]
     if len(set(names)) != len(names):
         raise ValueError(f"operator {schema.type!r} declares an argument twice: {names}")
-    if _schemas.setdefault(schema.type, schema) is not schema:
+    entry = schema, binding or Binding(schema.type)
+    if replace:
+        _types[schema.type] = entry
+    elif _types.setdefault(schema.type, entry) is not entry:
         raise ValueError(f"operator type {schema.type!r} is registered already")
-    _bindings[schema.type] = binding or Binding(schema.type)
 
 
 def registered() -> list[str]:
     """Every operator type, sorted."""
-    return sorted(_schemas)
+    return sorted(_types)
 
 
 def is_registered(type_: str) -> bool:
     """Whether there is an operator of this type."""
-    return type_ in _schemas
+    return type_ in _types
 
 
-def lookup(type_: str) -> Schema:
-    """The schema of an operator type. ValueError, with the nearest name, when there is none."""
-    found = _schemas.get(type_)
+def entry(type_: str) -> tuple[Schema, Binding]:
+    """The schema of an operator type, and how it runs. ValueError, with the nearest name, when
+    there is none."""
+    found = _types.get(type_)
     if found is None:
-        raise ValueError(f"unknown operator type {type_!r}{suggest(type_, _schemas)}")
+        raise ValueError(f"unknown operator type {type_!r}{suggest(type_, _types)}")
     return found
 
 
-def binding(type_: str) -> Binding:
-    """How a registered type runs."""
-    lookup(type_)
-    return _bindings[type_]
+def lookup(type_: str) -> Schema:
+    """The schema of an operator type; ValueError as `entry`."""
+    return entry(type_)[0]
 
 
 def suggest(given: str, accepted: Iterable[str]) -> str:
@@ -141,112 +142,43 @@ def suggest(given: str, accepted: Iterable[str]) -> str:
     return ""
 
 
-# ---- values -----------------------------------------------------------------------------------
+# ---- arguments ---------------------------------------------------------------------------------
 
 
-def _int(v: Any) -> int:
-    if isinstance(v, bool) or not isinstance(v, int):
-        raise TypeError("an int")
-    if not INT64_MIN <= v <= INT64_MAX:
-        raise ValueError("an int of 64 bits")
-    return int(v)
-
-
-def _float(v: Any) -> float:
-    if isinstance(v, bool) or not isinstance(v, int | float):
-        raise TypeError("a float")
+def _convert(op: OperatorDef, arg: Arg, value: Any) -> Any:
     try:
-        return float(v)
-    except OverflowError:
-        raise ValueError("a float of 64 bits") from None
-
-
-def _bool(v: Any) -> bool:
-    if isinstance(v, int) and v in (0, 1):
-        return bool(v)
-    raise TypeError("a bool")
-
-
-def _str(v: Any) -> str:
-    if isinstance(v, bytes):
-        v = v.decode()
-    if not isinstance(v, str):
-        raise TypeError("a string")
-    if "\0" in v:
-        raise ValueError("a string without NUL characters")
-    return v
-
-
-def _ints(v: Any) -> list[int]:
-    if not isinstance(v, list | tuple):
-        raise TypeError("a list of ints")
-    try:
-        return [_int(x) for x in v]
-    except TypeError:
-        raise TypeError("a list of ints") from None
-
-
-def _floats(v: Any) -> list[float]:
-    if not isinstance(v, list | tuple):
-        raise TypeError("a list of floats")
-    try:
-        return [_float(x) for x in v]
-    except TypeError:
-        raise TypeError("a list of floats") from None
-
-
-def _object(v: Any) -> Any:
-    return v
-
-
-_CONVERT: dict[str, Callable[[Any], Any]] = {
-    "int": _int,
-    "float": _float,
-    "bool": _bool,
-    "ints": _ints,
-    "floats": _floats,
-    "str": _str,
-    "dtype": dtype_code,
-    "object": _object,
-}
-
-
-def _convert(arg: Arg, value: Any, where: str) -> Any:
-    try:
-        result = _CONVERT[arg.kind](value)
+        result = CONVERT[arg.kind](value)
     except (TypeError, ValueError) as error:
-        if arg.kind == "dtype":
-            raise ValueError(f"{where}: argument {arg.name!r}: {error}") from None
-        raise type(error)(
-            f"{where}: argument {arg.name!r} must be {error}, got {value!r}"
-        ) from None
+        text = f"{error}" if arg.kind == "dtype" else f"must be {error}, got {value!r}"
+        raise type(error)(f"{describe(op)}: argument {arg.name!r}: {text}") from None
     wrong = arg.check(result) if arg.check else None
     if wrong:
-        raise ValueError(f"{where}: argument {arg.name!r} {wrong}, got {value!r}")
+        raise ValueError(f"{describe(op)}: argument {arg.name!r} {wrong}, got {value!r}")
     return result
 
 
-def argument_values(op: OperatorDef, schema: Schema, where: str = "") -> dict[str, Any]:
+def argument_values(op: OperatorDef, schema: Schema) -> dict[str, Any]:
     """Every argument of the schema with its value, converted and checked, defaults filled in.
     A dtype is its c2_dtype code."""
-    where = where or describe(op)
+    if not op.arg and not schema.args:
+        return {}
     declared = {a.name: a for a in schema.args}
     given: dict[str, Any] = {}
     for argument in op.arg:
         if argument.name not in declared:
             known = suggest(argument.name, declared) if declared else "; it takes none"
-            raise ValueError(f"{where}: unknown argument {argument.name!r}{known}")
+            raise ValueError(f"{describe(op)}: unknown argument {argument.name!r}{known}")
         if argument.name in given:
-            raise ValueError(f"{where}: argument {argument.name!r} is given twice")
+            raise ValueError(f"{describe(op)}: argument {argument.name!r} is given twice")
         given[argument.name] = argument.value
     values: dict[str, Any] = {}
     for arg in schema.args:
         if arg.name in given:
-            values[arg.name] = _convert(arg, given[arg.name], where)
+            values[arg.name] = _convert(op, arg, given[arg.name])
         elif arg.default is REQUIRED:
-            raise ValueError(f"{where}: argument {arg.name!r} ({arg.kind}) is missing")
+            raise ValueError(f"{describe(op)}: argument {arg.name!r} ({arg.kind}) is missing")
         else:
-            values[arg.name] = None if arg.default is None else _convert(arg, arg.default, where)
+            values[arg.name] = None if arg.default is None else _convert(op, arg, arg.default)
     return values
 
 
@@ -261,33 +193,43 @@ def describe(op: OperatorDef) -> str:
 def validate(op: OperatorDef, where: str = "") -> Schema:
     """The operator's schema, once the operator is found to fit it. ValueError or TypeError
     otherwise, whose message begins with `where` (the net, say) and the operator."""
-    where = f"{where}{', ' if where else ''}{describe(op)}"
     try:
         schema = lookup(op.type)
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from None
-    _check_count(where, "input", op.input, schema.inputs, schema.input_names)
-    _check_count(where, "output", op.output, schema.outputs, schema.output_names)
-    for kind, names in (("input", op.input), ("output", op.output)):
-        for k, name in enumerate(names):
-            if not isinstance(name, str) or not name:
-                raise ValueError(f"{where}: {kind} {k} must be a blob's name, got {name!r}")
-    twice = {name for name in op.output if op.output.count(name) > 1}
-    if twice:
-        raise ValueError(f"{where}: output {min(twice)!r} is given twice")
-    _check_in_place(where, op, schema)
-    argument_values(op, schema, where)
-    wrong = schema.check(op) if schema.check else None
-    if wrong:
-        raise ValueError(f"{where}: {wrong}")
-    return schema
+        check_blobs(op, schema)
+        argument_values(op, schema)
+        return schema
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{where}: {error}" if where else str(error)) from None
 
 
-def _check_count(where: str, kind: str, given: list[str], limits: tuple[int, int | None],
-                 names: tuple[str, ...]) -> None:
+def check_blobs(op: OperatorDef, schema: Schema) -> None:
+    """The inputs and outputs against the schema, and the schema's own check. A net of thousands of
+    operators passes through here: messages are made for failures only."""
+    inputs, outputs = op.input, op.output
+    least, most = schema.inputs
+    if len(inputs) < least or (most is not None and len(inputs) > most):
+        raise _wrong_count(op, "input", inputs, schema.inputs, schema.input_names)
+    least, most = schema.outputs
+    if len(outputs) < least or (most is not None and len(outputs) > most):
+        raise _wrong_count(op, "output", outputs, schema.outputs, schema.output_names)
+    for name in (*inputs, *outputs, *op.control_input):
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"{describe(op)}: blobs are given by their names, got {name!r}")
+    if len(outputs) > 1 and len(set(outputs)) < len(outputs):
+        twice = min(name for name in outputs if outputs.count(name) > 1)
+        raise ValueError(f"{describe(op)}: output {twice!r} is given twice")
+    for o, target in enumerate(outputs):
+        if target in inputs or schema.enforce_in_place:
+            _check_in_place(op, schema, o, target)
+    if schema.check:
+        wrong = schema.check(op)
+        if wrong:
+            raise ValueError(f"{describe(op)}: {wrong}")
+
+
+def _wrong_count(op: OperatorDef, kind: str, given: list[str], limits: tuple[int, int | None],
+                 names: tuple[str, ...]) -> ValueError:
     least, most = limits
-    if least <= len(given) and (most is None or len(given) <= most):
-        return
     if most is None:
         accepted = f"{least} or more"
     else:
@@ -295,34 +237,34 @@ def _check_count(where: str, kind: str, given: list[str], limits: tuple[int, int
     plural = "" if accepted == "1" else "s"
     called = f" ({', '.join(names)})" if names else ""
     got = f"{len(given)} ({', '.join(map(str, given))})" if given else "none"
-    raise ValueError(f"{where}: {accepted} {kind}{plural}{called} accepted, got {got}")
+    return ValueError(f"{describe(op)}: {accepted} {kind}{plural}{called} accepted, got {got}")
 
 
-def _allows(pairs: Pairs, i: int, o: int) -> bool:
+def allows(pairs: Pairs, i: int, o: int) -> bool:
+    """Whether `pairs` holds input i and output o."""
     return (i, o) in pairs or (pairs == ONE_TO_ONE and i == o) or pairs == ANY_PAIR
 
 
-def _named(kind: str, k: int, names: tuple[str, ...]) -> str:
-    return f"{kind} {k}" + (f" ({names[k]})" if k < len(names) else "")
-
-
-def _check_in_place(where: str, op: OperatorDef, schema: Schema) -> None:
+def _check_in_place(op: OperatorDef, schema: Schema, o: int, target: str) -> None:
+    may = False  # the blob may stand at two inputs, of which one may be written in place
+    same = -1
     for i, source in enumerate(op.input):
-        for o, target in enumerate(op.output):
-            one = _named("input", i, schema.input_names)
-            other = _named("output", o, schema.output_names)
-            if _allows(schema.enforce_in_place, i, o):
-                if source != target:
-                    raise ValueError(f"{where}: {one} and {other} must be the same blob, "
-                                     f"got {source!r} and {target!r}")
-            elif source == target and not _allows(schema.in_place, i, o):
-                # The blob may stand at two inputs, one of which may be written in place.
-                if any(s == source and (_allows(schema.in_place, k, o)
-                                        or _allows(schema.enforce_in_place, k, o))
-                       for k, s in enumerate(op.input)):
-                    continue
-                raise ValueError(f"{where}: {one} and {other} must be different blobs, "
-                                 f"got {source!r} for both")
+        must = allows(schema.enforce_in_place, i, o)
+        if source == target:
+            same = i
+            may = may or must or allows(schema.in_place, i, o)
+        elif must:
+            raise ValueError(f"{_pair(op, schema, i, o)} must be the same blob, "
+                             f"got {source!r} and {target!r}")
+    if same >= 0 and not may:
+        raise ValueError(f"{_pair(op, schema, same, o)} must be different blobs, "
+                         f"got {target!r} for both")
+
+
+def _pair(op: OperatorDef, schema: Schema, i: int, o: int) -> str:
+    names = schema.input_names[i:i + 1], schema.output_names[o:o + 1]
+    one, other = (f" ({name[0]})" if name else "" for name in names)
+    return f"{describe(op)}: input {i}{one} and output {o}{other}"
 
 
 # ---- arguments for C --------------------------------------------------------------------------
@@ -337,13 +279,17 @@ class PackedArgs(NamedTuple):
     keepalive: tuple[Any, ...]
 
 
+NO_ARGS = PackedArgs(ffi.NULL, 0, ())
+
+
 def pack_args(op: OperatorDef, schema: Schema) -> PackedArgs:
     """The operator's arguments as C sees them: ints, dtypes (their code) and bools (0 or 1) in
-    `i`, floats in `f`, strings in `s`, lists in `ints` or `floats` with `count`; defaults filled
-    in with `given` 0. An "object" stays in Python: C sees only `given`."""
-    if not schema.args:
-        return PackedArgs(ffi.NULL, 0, ())
+    `i`, floats in `f`, a number in `f` and, when it is integral and fits, in `i`; strings in `s`,
+    lists in `ints` (bools too) or `floats` with `count`; defaults filled in with `given` 0. An
+    "object" stays in Python: C sees only `given`."""
     values = argument_values(op, schema)
+    if not values:
+        return NO_ARGS
     given = {a.name for a in op.arg}
     packed = ffi.new("c2_arg[]", len(schema.args))
     keep: list[Any] = [packed]
@@ -356,14 +302,18 @@ def pack_args(op: OperatorDef, schema: Schema) -> PackedArgs:
             slot.i = int(value)
         elif arg.kind == "float":
             slot.f = value
+        elif arg.kind == "number":
+            slot.f = value
+            if value == value // 1 and INT64_MIN <= value <= INT64_MAX:
+                slot.i = int(value)
         elif arg.kind == "str":
-            keep.append(ffi.new("char[]", value.encode()))
+            keep.append(ffi.new("char[]", value.encode(errors="surrogateescape")))
             slot.s = keep[-1]
         else:
-            keep.append(ffi.new("int64_t[]" if arg.kind == "ints" else "double[]", value))
-            if arg.kind == "ints":
-                slot.ints = keep[-1]
-            else:
+            keep.append(ffi.new("double[]" if arg.kind == "floats" else "int64_t[]", value))
+            if arg.kind == "floats":
                 slot.floats = keep[-1]
+            else:
+                slot.ints = keep[-1]
             slot.count = len(value)
     return PackedArgs(packed, len(schema.args), tuple(keep))

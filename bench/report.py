@@ -1,0 +1,201 @@
+"""Keeps a run of the benchmarks, and writes the tables of the README files from what is kept.
+
+    python -m pytest bench --benchmark-json=run.json
+    python bench/report.py run.json     # keeps it in bench/results/, writes the tables
+    python bench/report.py              # writes the tables from bench/results/ again
+    python bench/report.py --check      # fails where the files differ from that
+
+One result is kept per Python version; a new run of that version replaces it. The README gets the
+targets and the tables of the newest Python, bench/README.md every table of every version. Nothing
+is chosen: every row of the run is there, those that lose too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results"
+BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+Row = dict[str, Any]  # what paired.Bench.row() records
+Result = dict[str, Any]  # date, machine, rows
+COMMAND = "python -m pytest bench --benchmark-json=run.json && python bench/report.py run.json"
+
+
+def figure(value: float) -> str:
+    """Three digits, thousands with commas: 0.85, 24.1, 196, 24,000."""
+    if value >= 1000:
+        return f"{float(f'{value:.3g}'):,.0f}"
+    digits = 2 if value < 10 else 1 if value < 100 else 0
+    return f"{value:.{digits}f}"
+
+
+def keep(run: dict[str, Any]) -> Result:
+    """The run without its raw times: where, when, and the rows."""
+    rows = [row for b in run["benchmarks"] for row in b["extra_info"]["rows"]]
+    for row in rows:
+        for key in ("value", "best", "reference", "ratio"):
+            if key in row:
+                row[key] = float(f"{row[key]:.4g}")
+        if "claim" in row:
+            row["claim"]["measured"] = float(f"{row['claim']['measured']:.4g}")
+    return {"date": run["datetime"][:10], "machine": run["machine_info"], "rows": rows}
+
+
+def file_name(result: Result) -> str:
+    implementation, version = result["machine"]["python"].lower().split()
+    return f"{implementation}-{'.'.join(version.split('.')[:2])}.json"
+
+
+def markdown(header: list[str], body: list[list[str]]) -> str:
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *body))
+
+
+def unique(items: Any) -> list[Any]:
+    return list(dict.fromkeys(items))
+
+
+def worst_claims(rows: list[Row]) -> dict[str, Row]:
+    """Each target's row that is worst off, which decides it."""
+    worst: dict[str, Row] = {}
+    for row in rows:
+        if "claim" not in row:
+            continue
+        name = row["claim"]["name"]
+        if name not in worst or row["claim"]["measured"] > worst[name]["claim"]["measured"]:
+            worst[name] = row
+    return worst
+
+
+def verdict(row: Row | None) -> str:
+    """What was measured, and where it is more than the limit, that it is."""
+    if row is None:
+        return "not measured"
+    claim = row["claim"]
+    missed = "" if claim["measured"] <= claim["limit"] else ", **missed**"
+    # A target against several peers says which of them it came closest to missing.
+    peer = f" ({row['row']})" if "the fastest peer" in claim["name"] else ""
+    return figure(claim["measured"]) + peer + missed
+
+
+def targets(results: list[Result]) -> str:
+    """Every target, and what each Python version measured for it."""
+    decided = [worst_claims(result["rows"]) for result in results]
+    limits = {name: row["claim"] for rows in decided for name, row in rows.items()}
+    body = []
+    for name, claim in limits.items():
+        limit = f"{claim['limit']:g}" + ("" if claim["unit"] == "x" else f" {claim['unit']}")
+        body.append([name, limit, *(verdict(rows.get(name)) for rows in decided)])
+    return markdown(["target", "at most", *(r["machine"]["python"] for r in results)], body)
+
+
+def cell(row: Row | None) -> str:
+    if row is None:
+        return ""
+    ratio = f" ({row['ratio']:.2f})" if "ratio" in row else ""
+    return figure(row["value"]) + ratio
+
+
+def table(title: str, rows: list[Row]) -> str:
+    found = {(row["row"], row["column"]): row for row in rows}
+    columns = unique(row["column"] for row in rows)
+    quotients = unique(row["quotient"] for row in rows if "quotient" in row)
+    header = title + (f" (in brackets: {' or '.join(quotients)})" if quotients else "")
+    body = [
+        [name, *(cell(found.get((name, column))) for column in columns)]
+        for name in unique(row["row"] for row in rows)
+    ]
+    return f"{header}\n\n" + markdown(["", *columns], body)
+
+
+def where(result: Result) -> str:
+    machine = result["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    return (
+        f"{machine['python']} on {machine['cores']} cores of {machine['processor']} "
+        f"({machine['architecture']}, {machine['system']}), {result['date']}: {versions}."
+    )
+
+
+def tables(result: Result) -> list[str]:
+    rows = result["rows"]
+    titles = unique(row["table"] for row in rows)
+    return [table(title, [row for row in rows if row["table"] == title]) for title in titles]
+
+
+def short_report(results: list[Result]) -> str:
+    """For README.md: the targets, and the tables of the newest Python."""
+    newest = results[-1]
+    return "\n\n".join(
+        [
+            f"Generated from `bench/results/` ([how](bench/README.md)). {where(newest)}",
+            "A figure is a median. A quotient is the median over rounds in which the two ran in "
+            "turn, which holds where the machine drifts.",
+            targets(results),
+            *tables(newest),
+        ]
+    )
+
+
+def full_report(results: list[Result]) -> str:
+    """For bench/README.md: everything."""
+    parts = [f"Made by `{COMMAND}`.", targets(results)]
+    for result in results:
+        parts += [f"## {result['machine']['python']}", where(result), *tables(result)]
+    return "\n\n".join(parts)
+
+
+def replace(text: str, generated: str) -> str:
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise ValueError(f"the file needs the markers {BEGIN} and {END}, each once")
+    head, rest = text.split(BEGIN)
+    _, tail = rest.split(END)
+    return f"{head}{BEGIN}\n\n{generated}\n\n{END}{tail}"
+
+
+def version(result: Result) -> tuple[int, ...]:
+    return tuple(int(part) for part in result["machine"]["python"].split()[1].split(".")[:2])
+
+
+def load(folder: Path) -> list[Result]:
+    """The kept results, oldest Python first."""
+    return sorted((json.loads(path.read_text()) for path in folder.glob("*.json")), key=version)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", nargs="?", type=Path, help="a JSON file of pytest-benchmark")
+    parser.add_argument("--check", action="store_true", help="change nothing; fail if it would")
+    options = parser.parse_args()
+    if options.run:
+        result = keep(json.loads(options.run.read_text()))
+        if result["machine"]["scale"] < 1:
+            sys.exit(f"{options.run} is of a quick run (--scale), which says nothing of speed")
+        RESULTS.mkdir(exist_ok=True)
+        path = RESULTS / file_name(result)
+        path.write_text(json.dumps(result, indent=1) + "\n")
+        print(f"kept {path.relative_to(HERE.parent)}")
+    results = load(RESULTS)
+    if not results:
+        sys.exit(f"{RESULTS} holds no result yet")
+    for path, text in (
+        (HERE.parent / "README.md", short_report(results)),
+        (HERE / "README.md", full_report(results)),
+    ):
+        before = path.read_text()
+        after = replace(before, text)
+        if before == after:
+            continue
+        if options.check:
+            sys.exit(f"{path} does not show bench/results/: run `python bench/report.py`")
+        path.write_text(after)
+        print(f"wrote {path.relative_to(HERE.parent)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,222 @@
+/* net.c, pool.c and plan.c: how often things run, who waits for whom, and how failures stop. */
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "net.h"
+#include "platform.h"
+#include "pool.h"
+
+/* Kernels of the test's own; `handle` points to what they work on. */
+static int count(c2_context *c) {
+    add_rlx((_Atomic int64_t *)c->handle, 1);
+    return C2_OK;
+}
+
+static int fail(c2_context *c) { return c2_fail(c, C2_VALUE, "input 0: %d given", 7); }
+
+typedef struct meeting {
+    _Atomic uint32_t arrived;
+    uint32_t expected;
+} meeting;
+
+static int meet(c2_context *c) { /* returns only when all are here */
+    meeting *m = c->handle;
+    add_acq_rel(&m->arrived, 1);
+    while (load_acq(&m->arrived) < m->expected) {
+        if (c2_stopping(c)) return C2_STOPPED;
+        c2_os_yield();
+    }
+    return C2_OK;
+}
+
+static int wait_for_stop(c2_context *c) {
+    while (!c2_stopping(c)) c2_os_yield();
+    return C2_STOPPED;
+}
+
+typedef struct countdown {
+    _Atomic int64_t left;
+    c2_blob *stop;
+} countdown;
+
+static int count_down(c2_context *c) { /* sets the stop blob when it reaches 0 */
+    countdown *d = c->handle;
+    const bool done = add_rlx(&d->left, -1) <= 1;
+    return c2_blob_feed(d->stop, C2_BOOL, 0, NULL, &done);
+}
+
+static c2_net *net_of(c2_kernel kernel, void *handle) {
+    c2_net *net = c2_net_new(1);
+    c2_net_set(net, 0, kernel, handle, 0, NULL, 0, NULL, NULL, 0);
+    return net;
+}
+
+static c2_step *step_of(c2_net *net, int64_t num_iter) {
+    c2_step *s = c2_step_new();
+    c2_step_add_net(s, net);
+    c2_step_set(s, num_iter, NULL, 0, 0, 0, 0);
+    return s;
+}
+
+TEST(nets_run_in_order_and_often_enough) {
+    _Atomic int64_t ran = 0;
+    c2_net *net = net_of(count, (void *)&ran);
+    c2_step *s = step_of(net, 1000), *outer = c2_step_new(), *none = step_of(net, 0);
+    c2_step_add_substep(outer, s);
+    c2_step_add_substep(outer, none);
+    c2_step_set(outer, 3, NULL, 0, 0, 0, 0);
+    c2_run run = {0};
+    CHECK(c2_step_run(outer, &run) == C2_OK);
+    CHECK(load_rlx(&ran) == 3000);
+    c2_step_free(outer), c2_step_free(s), c2_step_free(none), c2_net_free(net);
+}
+
+enum { STEPS = 50 };
+
+TEST(substeps_share_few_threads) {
+    const int64_t before = c2_pool_threads();
+    _Atomic int64_t ran = 0;
+    c2_net *net = net_of(count, (void *)&ran);
+    c2_step *s = step_of(net, 200), *outer = c2_step_new();
+    for (int k = 0; k < STEPS; k++) c2_step_add_substep(outer, s);
+    c2_step_set(outer, 20, NULL, 0, 1, 0, 0);
+    c2_run run = {0};
+    CHECK(c2_step_run(outer, &run) == C2_OK);
+    CHECK(load_rlx(&ran) == 20 * STEPS * 200);
+    /* one a processor; a few more, since a thread that is just leaving cannot be hired again */
+    CHECK(c2_pool_threads() - before < STEPS / 2);
+    c2_step_free(outer), c2_step_free(s), c2_net_free(net);
+}
+
+TEST(substeps_that_wait_each_have_a_thread) {
+    meeting m = {0, STEPS};
+    c2_net *net = net_of(meet, &m);
+    c2_step *s = step_of(net, 1), *outer = c2_step_new();
+    for (int k = 0; k < STEPS; k++) c2_step_add_substep(outer, s);
+    c2_step_set(outer, 1, NULL, 0, 1, 1, 0);
+    for (int again = 0; again < 5; again++) {
+        store_rlx(&m.arrived, 0);
+        c2_run run = {0};
+        CHECK(c2_step_run(outer, &run) == C2_OK);
+        CHECK(load_rlx(&m.arrived) == STEPS);
+    }
+    c2_step_free(outer), c2_step_free(s), c2_net_free(net);
+}
+
+TEST(the_first_failure_stops_the_siblings) {
+    c2_net *bad = c2_net_new(2), *waiting = net_of(wait_for_stop, NULL);
+    _Atomic int64_t ran = 0;
+    c2_net_set(bad, 0, count, (void *)&ran, 0, NULL, 0, NULL, NULL, 0);
+    c2_net_set(bad, 1, fail, NULL, 0, NULL, 0, NULL, NULL, 0);
+    c2_step *outer = c2_step_new(), *steps[4];
+    for (int k = 0; k < 4; k++) {
+        steps[k] = step_of(k == 2 ? bad : waiting, 1);
+        c2_step_add_substep(outer, steps[k]);
+    }
+    c2_step_set(outer, 1, NULL, 0, 1, 1, 0);
+    c2_run run = {0};
+    CHECK(c2_step_run(outer, &run) == C2_VALUE);
+    CHECK(run.net == bad && run.op == 1);
+    CHECK(strcmp(run.message, "input 0: 7 given") == 0);
+    CHECK(load_rlx(&ran) == 1);
+    c2_step_free(outer);
+    for (int k = 0; k < 4; k++) c2_step_free(steps[k]);
+    c2_net_free(bad), c2_net_free(waiting);
+}
+
+TEST(a_stop_blob_ends_an_endless_step) {
+    countdown d = {100, c2_blob_new()};
+    const bool no = false;
+    c2_blob_feed(d.stop, C2_BOOL, 0, NULL, &no);
+    c2_net *net = net_of(count_down, &d);
+    c2_step *s = c2_step_new();
+    c2_step_add_net(s, net);
+    c2_step_set(s, -1, d.stop, 0, 0, 0, 0);
+    c2_run run = {0};
+    CHECK(c2_step_run(s, &run) == C2_OK);
+    CHECK(load_rlx(&d.left) == 0);
+
+    d.left = 100; /* only once: one iteration */
+    c2_step_set(s, -1, d.stop, 1, 0, 0, 0);
+    CHECK(c2_step_run(s, &run) == C2_OK);
+    CHECK(load_rlx(&d.left) == 99);
+
+    c2_blob_clear(d.stop); /* not a bool: an error, not an endless loop */
+    c2_net *other = net_of(count, (void *)&d.left);
+    c2_step *broken = step_of(other, 1);
+    c2_step_set(broken, -1, d.stop, 0, 0, 0, 0);
+    CHECK(c2_step_run(broken, &run) == C2_TYPE);
+    c2_step_free(s), c2_step_free(broken), c2_net_free(net), c2_net_free(other);
+    c2_blob_free(d.stop);
+}
+
+TEST(a_reporter_runs_beside_the_work) {
+    _Atomic int64_t reports = 0;
+    meeting m = {0, 3};
+    c2_net *report = net_of(count, (void *)&reports), *work = net_of(meet, &m);
+    c2_step *every = step_of(report, 1), *s = step_of(work, 1), *outer = c2_step_new();
+    c2_net *third = net_of(meet, &m); /* the reporter is the third to arrive: it must run */
+    c2_step_add_net(every, third);
+    c2_step_set(every, 1, NULL, 0, 0, 0, 1);
+    c2_step_add_substep(outer, every);
+    c2_step_add_substep(outer, s);
+    c2_step_add_substep(outer, s);
+    c2_step_set(outer, 1, NULL, 0, 1, 1, 0);
+    c2_run run = {0};
+    CHECK(c2_step_run(outer, &run) == C2_OK);
+    CHECK(load_rlx(&reports) >= 1);
+    c2_step_free(outer), c2_step_free(every), c2_step_free(s);
+    c2_net_free(report), c2_net_free(work), c2_net_free(third);
+}
+
+static _Atomic int polls;
+static int interrupt(void) { return add_rlx(&polls, 1) == 2 ? C2_INTERRUPTED : C2_OK; }
+
+TEST(a_poll_interrupts_what_would_never_end) {
+    c2_net *net = net_of(wait_for_stop, NULL);
+    _Atomic int64_t ran = 0;
+    c2_net *busy = net_of(count, (void *)&ran);
+    c2_step *s = step_of(busy, -1), *waiting = step_of(net, 1), *outer = c2_step_new();
+    c2_step_add_substep(outer, s);
+    c2_step_add_substep(outer, waiting);
+    c2_step_set(outer, 1, NULL, 0, 1, 1, 0);
+    c2_run run = {.poll = interrupt};
+    CHECK(c2_step_run(outer, &run) == C2_INTERRUPTED);
+    c2_step_free(outer), c2_step_free(s), c2_step_free(waiting);
+    c2_net_free(net), c2_net_free(busy);
+}
+
+/* A job that is taken back never runs; one that is not runs once. */
+static _Atomic int64_t jobs_run;
+static void job(void *unused) {
+    (void)unused;
+    add_rel(&jobs_run, 1);
+}
+
+TEST(jobs_are_run_or_revoked) {
+    int64_t revoked = 0;
+    enum { JOBS = 2000 };
+    for (int k = 0; k < JOBS; k++) {
+        uint32_t ticket;
+        c2_worker *w = c2_pool_start(job, NULL, &ticket);
+        CHECK(w != NULL);
+        if (w && k % 2) revoked += c2_pool_revoke(w, ticket);
+    }
+    while (load_acq(&jobs_run) + revoked < JOBS) c2_os_yield(); /* the time box ends it if lost */
+    CHECK(load_acq(&jobs_run) + revoked == JOBS);
+}
+
+int main(void) {
+    RUN(nets_run_in_order_and_often_enough);
+    RUN(substeps_share_few_threads);
+    RUN(substeps_that_wait_each_have_a_thread);
+    RUN(the_first_failure_stops_the_siblings);
+    RUN(a_stop_blob_ends_an_endless_step);
+    RUN(a_reporter_runs_beside_the_work);
+    RUN(a_poll_interrupts_what_would_never_end);
+    RUN(jobs_are_run_or_revoked);
+    return report();
+}

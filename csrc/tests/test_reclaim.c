@@ -1,0 +1,107 @@
+/* reclaim.c and blob.c: nothing is freed while a guard could see it, all is freed in the end. */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "blob.h"
+#include "check.h"
+#include "kernel.h"
+
+typedef struct thing {
+    c2_retired retired;
+    _Atomic int *destroyed;
+} thing;
+
+static void destroy(c2_retired *r) {
+    thing *t = (thing *)r;
+    add_rlx(t->destroyed, 1);
+    free(t);
+}
+
+static void retire_one(_Atomic int *destroyed) {
+    thing *t = calloc(1, sizeof *t);
+    t->destroyed = destroyed;
+    c2_retire(&t->retired, destroy);
+}
+
+TEST(without_a_guard_it_goes_at_once) {
+    _Atomic int destroyed = 0;
+    retire_one(&destroyed);
+    CHECK(load_rlx(&destroyed) == 1);
+    CHECK(c2_idle() && !c2_retired_pending());
+}
+
+TEST(an_open_guard_holds_it_back) {
+    _Atomic int destroyed = 0;
+    c2_guard_enter();
+    c2_guard_enter();
+    CHECK(!c2_idle());
+    for (int k = 0; k < 100; k++) retire_one(&destroyed);
+    c2_guard_leave();
+    CHECK(load_rlx(&destroyed) == 0 && c2_retired_pending());
+    c2_guard_leave();
+    CHECK(load_rlx(&destroyed) == 100 && !c2_retired_pending() && c2_idle());
+}
+
+/* One thread gives a blob ever new shapes, others read shape and elements: every element of a
+ * tensor is its size, in whatever shape a reader meets it. */
+enum { READERS = 3, SHAPES = 3000 };
+static c2_blob *shared;
+static _Atomic int writer_done, mixed;
+
+static void *reader(void *unused) {
+    (void)unused;
+    while (!load_acq(&writer_done)) {
+        c2_guard_enter();
+        const c2_tensor *t = c2_blob_tensor(shared);
+        if (t)
+            for (int64_t k = 0; k < t->size; k++)
+                if (((int64_t *)t->data)[k] != t->size) store_rlx(&mixed, 1);
+        c2_guard_leave();
+    }
+    return NULL;
+}
+
+TEST(readers_never_see_half_a_change) {
+    pthread_t threads[READERS];
+    shared = c2_blob_new();
+    for (int k = 0; k < READERS; k++) pthread_create(&threads[k], NULL, reader, NULL);
+    for (int k = 0; k < SHAPES; k++) {
+        const int64_t size = k % 97;
+        int64_t values[97];
+        for (int64_t j = 0; j < size; j++) values[j] = size;
+        CHECK(c2_blob_feed(shared, C2_INT64, 1, &size, values) == C2_OK);
+    }
+    store_rel(&writer_done, 1);
+    for (int k = 0; k < READERS; k++) pthread_join(threads[k], NULL);
+    CHECK(!load_rlx(&mixed));
+    c2_blob_free(shared);
+}
+
+TEST(a_blob_checks_what_it_is_given) {
+    c2_blob *b = c2_blob_new();
+    const int64_t huge[2] = {INT64_MAX / 2, 4}, negative[1] = {-1}, one[1] = {1};
+    double value = 2.5;
+    CHECK(c2_blob_kind(b) == C2_EMPTY);
+    CHECK(c2_blob_feed(b, C2_FLOAT64, 2, huge, NULL) == C2_NO_MEMORY);
+    CHECK(c2_blob_feed(b, C2_FLOAT64, 1, negative, NULL) == C2_SHAPE);
+    CHECK(c2_blob_feed(b, C2_FLOAT64, 9, huge, NULL) == C2_SHAPE);
+    CHECK(c2_blob_feed(b, 99, 1, one, NULL) == C2_TYPE);
+    CHECK(c2_blob_kind(b) == C2_EMPTY);
+    CHECK(c2_blob_share(b, C2_FLOAT64, 1, one, (char *)&value + 1) == C2_ALIGNMENT);
+    CHECK(c2_blob_share(b, C2_FLOAT64, 1, one, &value) == C2_OK);
+    const double fed = 7;
+    CHECK(c2_blob_feed(b, C2_FLOAT64, 1, one, &fed) == C2_OK && value == 7);
+    CHECK(c2_blob_feed(b, C2_FLOAT64, 0, one, &fed) == C2_SHAPE);
+    c2_blob_clear(b);
+    CHECK(c2_blob_kind(b) == C2_EMPTY);
+    c2_blob_free(b);
+}
+
+int main(void) {
+    RUN(without_a_guard_it_goes_at_once);
+    RUN(an_open_guard_holds_it_back);
+    RUN(readers_never_see_half_a_change);
+    RUN(a_blob_checks_what_it_is_given);
+    return report();
+}

@@ -1,0 +1,209 @@
+"""Net: operators in program order, put together by calling their types as methods.
+
+    net = core.Net("count")
+    mutex = net.CreateMutex([], "mutex")
+    net.AtomicFetchAdd([mutex, "total", "one"], ["total", "before"])
+
+A Net is a definition only; workspace.CreateNet builds what runs. Not to be changed by two
+threads at the same time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from caffe2op.core.defs import NetDef, OperatorDef
+from caffe2op.core.names import BlobLike, BlobReference, Blobs, ScopedBlobReference, references
+from caffe2op.core.operator import CreateOperator
+from caffe2op.operators import schema
+
+_used: dict[str, int] = {}  # net names of this process -> the number to try next
+_used_lock = threading.Lock()
+
+
+def _unused_name(base: str) -> str:
+    with _used_lock:
+        name, number = base, _used.get(base, 0)
+        while name in _used:
+            number += 1
+            name = f"{base}_{number}"
+        _used[base] = number
+        _used.setdefault(name, 0)
+        return name
+
+
+class Net:
+    """A net under construction. `name` gets "_1", "_2", ... where an earlier net of this process
+    has it; a NetDef is taken as it is."""
+
+    def __init__(self, name_or_proto: str | NetDef) -> None:
+        if isinstance(name_or_proto, NetDef):
+            self._net = name_or_proto
+        elif isinstance(name_or_proto, str) and name_or_proto:
+            self._net = NetDef(_unused_name(name_or_proto))
+        else:
+            raise TypeError(f"a net is made from its name or a NetDef, got {name_or_proto!r}")
+        self._reserved: set[str] = set()  # names that NextBlob gave and nobody uses yet
+        self._defined: set[str] = set()  # inputs and outputs of the first _seen operators
+        self._seen = (0, 0)
+
+    def Name(self) -> str:
+        return self._net.name
+
+    def __str__(self) -> str:
+        return self._net.name
+
+    def __repr__(self) -> str:
+        return f"Net({self._net.name!r}, {len(self._net.op)} operators)"
+
+    def Proto(self) -> NetDef:
+        """The definition itself, not a copy."""
+        return self._net
+
+    # ---- names -------------------------------------------------------------------------------
+
+    def BlobIsDefined(self, blob: BlobLike) -> bool:
+        """Whether the blob is an external input or some operator's output."""
+        ops, inputs = self._net.op, self._net.external_input
+        if self._seen[0] > len(ops) or self._seen[1] > len(inputs):
+            self._seen = (0, 0)  # somebody took operators away
+            self._defined.clear()
+        for op in ops[self._seen[0]:]:
+            self._defined.update(op.output)
+        self._defined.update(inputs[self._seen[1]:])
+        self._seen = (len(ops), len(inputs))
+        return str(blob) in self._defined
+
+    def GetBlobRef(self, name: BlobLike) -> BlobReference:
+        """The reference of a blob that this net defines; ValueError when it does not."""
+        if not self.BlobIsDefined(name):
+            raise ValueError(f"net {self._net.name!r} does not define blob {str(name)!r}"
+                             f"{schema.suggest(str(name), self._defined)}")
+        return BlobReference(name, self)
+
+    def NextName(self, prefix: str | None = None, output_id: int | None = None) -> str:
+        """A name that this net does not define yet: "net/prefix", "net/prefix_2", ..., each with
+        ":output_id" behind it where that is given."""
+        base = f"{self._net.name}/{prefix or 'blob'}"
+        suffix = "" if output_id is None else f":{output_id}"
+        name, index = base + suffix, 2
+        while self.BlobIsDefined(ScopedBlobReference(name)):
+            name = f"{base}_{index}{suffix}"
+            index += 1
+        return name
+
+    def NextBlob(self, prefix: str = "unnamed") -> BlobReference:
+        """A reference that neither this net nor an earlier call has used: `prefix`, or
+        "prefix_auto_0", ..."""
+        name, index = prefix, 0
+        while name in self._reserved or self.BlobIsDefined(name):
+            name = f"{prefix}_auto_{index}"
+            index += 1
+        self._reserved.add(name)
+        return BlobReference(name, self)
+
+    # ---- what comes from and goes to the outside -----------------------------------------------
+
+    def AddExternalInput(self, *inputs: BlobLike) -> BlobReference | list[BlobReference]:
+        """Declare blobs that must be there before the net. Returns its reference, or theirs."""
+        names = [str(BlobReference(i)) for i in inputs]
+        if not names:
+            raise ValueError("AddExternalInput needs at least one blob")
+        for name in names:
+            if name in self._net.external_input or names.count(name) > 1:
+                raise ValueError(f"net {self._net.name!r} has external input {name!r} already")
+        self._net.external_input.extend(names)
+        refs = [BlobReference(name, self) for name in names]
+        return refs[0] if len(refs) == 1 else refs
+
+    def AddExternalOutput(self, *outputs: BlobLike) -> None:
+        """Declare blobs that the net must produce; ValueError for one that it does not define."""
+        names = [str(self.GetBlobRef(o)) for o in outputs]
+        self._net.external_output.extend(names)
+
+    @property
+    def external_inputs(self) -> list[BlobReference]:
+        return [BlobReference(name, self) for name in self._net.external_input]
+
+    @property
+    def external_outputs(self) -> list[BlobReference]:
+        return [BlobReference(name, self) for name in self._net.external_output]
+
+    # ---- operators ---------------------------------------------------------------------------
+
+    def __getattr__(self, op_type: str) -> Callable[..., Any]:
+        if op_type.startswith("_") or not schema.is_registered(op_type):
+            raise AttributeError(f"unknown operator type {op_type!r}"
+                                 f"{schema.suggest(op_type, schema.registered())}")
+
+        def add(inputs: Blobs = (), outputs: Blobs | int | None = None, **kwargs: Any) -> Any:
+            return self._add(op_type, inputs, outputs, **kwargs)
+
+        return add
+
+    def Python(self, f: Callable[[list[Any], list[Any]], Any]) -> Callable[..., Any]:
+        """An operator that calls f(inputs, outputs) when it runs: `net.Python(f)(ins, outs)`.
+        What f is given: operators/python_op.py."""
+        if not callable(f):
+            raise TypeError(f"f must be a function of (inputs, outputs), got {f!r}")
+
+        def add(inputs: Blobs = (), outputs: Blobs | int | None = None, **kwargs: Any) -> Any:
+            return self._add("Python", inputs, outputs, function=f, **kwargs)
+
+        return add
+
+    def _add(self, op_type: str, inputs: Blobs, outputs: Blobs | int | None, **kwargs: Any) -> Any:
+        sources = references(inputs)
+        targets = self._outputs(op_type, sources, outputs)
+        op = CreateOperator(op_type, sources, targets, **kwargs)
+        for name in op.input:
+            if not self.BlobIsDefined(name):
+                self._net.external_input.append(name)
+        self._net.op.append(op)
+        made = tuple(BlobReference(name, self) for name in op.output)
+        return None if not made else made[0] if len(made) == 1 else made
+
+    def _outputs(self, op_type: str, sources: list[BlobReference],
+                 outputs: Blobs | int | None) -> list[BlobReference]:
+        if outputs is not None and not isinstance(outputs, int):
+            return references(outputs, self)
+        known = schema.lookup(op_type)
+        if outputs is None:
+            least, most = known.outputs
+            count = max(least, 1 if most is None else min(1, most))
+        elif isinstance(outputs, bool) or outputs < 0:
+            raise ValueError(f"operator {op_type}: outputs must be names or a count, "
+                             f"got {outputs!r}")
+        else:
+            count = outputs
+        targets: list[BlobReference] = []
+        for k in range(count):
+            same = [i for i in range(len(sources)) if schema.allows(known.enforce_in_place, i, k)]
+            if same:
+                targets.append(sources[same[0]])
+            else:
+                name = self.NextName(op_type, k if count > 1 else None)
+                targets.append(ScopedBlobReference(name, self))
+        return targets
+
+    def AddGradientOperators(self, ys: Iterable[BlobLike]) -> None:
+        """Refused: ValueError naming the first operator on the way back from `ys` that has no
+        gradient, NotImplementedError where every one could have one."""
+        wanted = {str(y) for y in references(ys)}
+        for y in sorted(wanted):
+            self.GetBlobRef(y)
+        for op in reversed(self._net.op):
+            if wanted.isdisjoint(op.output):
+                continue
+            if not _has_gradient(op):
+                raise ValueError(f"net {self._net.name!r}: {schema.describe(op)} "
+                                 f"({', '.join(op.output)}) has no gradient")
+            wanted.update(op.input)
+        raise NotImplementedError("gradient operators are not there yet: net "
+                                  f"{self._net.name!r} cannot be differentiated")
+
+
+def _has_gradient(op: OperatorDef) -> bool:
+    return schema.is_registered(op.type) and schema.lookup(op.type).gradient

@@ -1,0 +1,216 @@
+"""A blob: the owner of one c2_blob, and the ways in and out of it for Python.
+
+What goes in is copied, but for `share`; what comes out is a copy. Feeding and fetching may happen
+while a net runs on the blob: a reader gets the old tensor or the new one, whole, though elements
+that an operator is writing in place may be old and new mixed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from caffe2op._core import buffers, dtypes, ffi, lib, status
+
+Array = npt.NDArray[Any]
+
+MAX_DIMS = 8
+
+# Objects that blobs hold, by the token that C keeps of them. C never copies a token to another
+# blob, so the Blob that stored an object is the one to forget it.
+_objects: dict[int, Any] = {}
+_tokens = itertools.count()
+
+# Arrays that blobs shared once: C may still read their memory until nobody is inside a guard.
+_retired: list[Array] = []
+
+# Held while a blob gets an object or the caller's memory, so that what C has of a blob and what
+# Python keeps for it change together. Reentrant: a finalizer may run anywhere.
+_lock = threading.RLock()
+
+
+class Blob:
+    """Owns a c2_blob and whatever Python memory it points to. Freed with its last reference: a
+    net keeps its blobs, and a run keeps its net."""
+
+    __slots__ = ("__weakref__", "_shared", "_token", "c", "name")
+
+    def __init__(self, name: str) -> None:
+        blob = lib.c2_blob_new()
+        if blob == ffi.NULL:
+            raise MemoryError(f"no memory for blob {name!r}")
+        self.c: Any = ffi.gc(blob, lib.c2_blob_free)
+        self.name = name
+        self._shared: Array | None = None
+        self._token: int | None = None
+
+    def __del__(self) -> None:
+        token = getattr(self, "_token", None)
+        if token is not None:
+            _objects.pop(token, None)
+
+    # ---- in ------------------------------------------------------------------------------------
+
+    def feed(self, value: Any) -> None:
+        """Make the blob a copy of a NumPy array, a number, or a list of numbers; anything else (a
+        string, say) is kept as the Python object it is. Where the blob is shared memory, the
+        array is written into that, and must have its dtype and shape (ValueError)."""
+        if isinstance(value, np.ndarray | np.generic | bool | int | float | list | tuple):
+            self._feed_array(np.asarray(value))
+        else:
+            self._feed_object(value)
+
+    def _feed_array(self, array: Array) -> None:
+        if not array.dtype.isnative:
+            array = array.astype(array.dtype.newbyteorder("="))
+        code = dtypes.to_code(array.dtype, f"blob {self.name!r}: value")
+        check_dims(self.name, array.shape)
+        array = np.asarray(array, order="C")
+        data = ffi.from_buffer(array) if array.size else ffi.NULL
+        result = lib.c2_blob_feed(self.c, code, array.ndim, array.shape, data)
+        if result:
+            raise self._misfit(result, array.dtype, array.shape)
+        if self._token is not None:
+            self._forget_object()
+
+    def _misfit(self, result: int, dtype: np.dtype[Any], shape: Sequence[int]) -> Exception:
+        if result == lib.C2_SHAPE and self._shared is not None:
+            return status.error(result, f"blob {self.name!r} is shared memory, "
+                                f"{self._shared.dtype} {self._shared.shape}; "
+                                f"got {dtype} {tuple(shape)}")
+        return status.error(result, f"blob {self.name!r}: no memory for {dtype} {tuple(shape)}")
+
+    def _feed_object(self, value: Any) -> None:
+        with _lock:
+            token = next(_tokens)
+            _objects[token] = value
+            result = lib.c2_blob_object(self.c, token)
+            if result:
+                _objects.pop(token)
+                raise status.error(result, f"blob {self.name!r}: no memory for an object")
+            self._forget_object()
+            self._token = token
+            self._retire_array()
+
+    def share(self, array: Any) -> None:
+        """Make the blob the caller's memory itself: a writable, aligned, C-contiguous array."""
+        view = buffers.view(array, argument=f"blob {self.name!r}: array")
+        check_dims(self.name, view.shape)
+        data = ffi.from_buffer(view, require_writable=True)
+        code = dtypes.to_code(view.dtype)
+        with _lock:
+            status.check(lib.c2_blob_share(self.c, code, view.ndim, view.shape, data),
+                         f"blob {self.name!r}: no memory to share {view.dtype} {view.shape}")
+            self._forget_object()
+            self._retire_array()
+            self._shared = view
+
+    def make(self, shape: Sequence[int], code: int) -> None:
+        """Make the blob a tensor of zeros, unless it has that shape and dtype already."""
+        check_dims(self.name, shape)
+        lib.c2_guard_enter()
+        try:
+            tensor = lib.c2_blob_tensor(self.c)
+            if (tensor != ffi.NULL and tensor.dtype == code
+                    and ffi.unpack(tensor.shape, tensor.ndim) == list(shape)):
+                return
+            result = lib.c2_blob_feed(self.c, code, len(shape), list(shape), ffi.NULL)
+        finally:
+            lib.c2_guard_leave()
+        if result:
+            raise self._misfit(result, dtypes.from_code(code), shape)
+        if self._token is not None:
+            self._forget_object()
+
+    def _forget_object(self) -> None:
+        with _lock:
+            if self._token is not None and self._token != lib.c2_blob_token(self.c):
+                _objects.pop(self._token, None)
+                self._token = None
+
+    def _retire_array(self) -> None:
+        if self._shared is not None:
+            _retired.append(self._shared)
+            self._shared = None
+            if lib.c2_idle():  # every array in the list was replaced before this look
+                _retired.clear()
+
+    # ---- out -----------------------------------------------------------------------------------
+
+    def fetch(self) -> Any:
+        """A copy of a tensor (0-D for a scalar of that shape); the object that was fed; a bool for
+        an atomic bool; an int for a counter; for a mutex and a queue a string that says what it
+        is. ValueError for an empty blob."""
+        lib.c2_guard_enter()
+        try:
+            tensor = lib.c2_blob_tensor(self.c)
+            if tensor != ffi.NULL:
+                return view_of(tensor).copy()
+        finally:
+            lib.c2_guard_leave()
+        return self._peek()
+
+    def _peek(self) -> Any:
+        kind = lib.c2_blob_kind(self.c)
+        if kind == lib.C2_OBJECT:
+            token = lib.c2_blob_token(self.c)
+            if token in _objects:
+                return _objects[token]
+        value = ffi.new("int64_t *")
+        if kind in (lib.C2_ATOMIC_BOOL, lib.C2_COUNTER, lib.C2_MUTEX):
+            lib.c2_blob_peek(self.c, value)
+        if kind == lib.C2_ATOMIC_BOOL:
+            return bool(value[0])
+        if kind == lib.C2_COUNTER:
+            return int(value[0])
+        if kind == lib.C2_MUTEX:
+            return f"{self.name}, a mutex"
+        if kind == lib.C2_QUEUE:
+            return f"{self.name}, a queue"
+        raise ValueError(f"blob {self.name!r} is empty: nothing was fed to it, and no operator "
+                         "has written it")
+
+    def describe(self) -> str:
+        """Name, dtype and shape, or kind: for messages."""
+        lib.c2_guard_enter()
+        try:
+            tensor = lib.c2_blob_tensor(self.c)
+            if tensor != ffi.NULL:
+                shape = tuple(ffi.unpack(tensor.shape, tensor.ndim))
+                return f"{self.name} {dtypes.from_code(tensor.dtype)} {shape}"
+        finally:
+            lib.c2_guard_leave()
+        return f"{self.name} ({KINDS[lib.c2_blob_kind(self.c)]})"
+
+
+KINDS = {
+    lib.C2_EMPTY: "empty",
+    lib.C2_TENSOR: "tensor",
+    lib.C2_MUTEX: "mutex",
+    lib.C2_ATOMIC_BOOL: "atomic bool",
+    lib.C2_COUNTER: "counter",
+    lib.C2_QUEUE: "queue",
+    lib.C2_OBJECT: "Python object",
+}
+
+
+def check_dims(name: str, shape: Sequence[int]) -> None:
+    """ValueError for a shape that no blob can have."""
+    if len(shape) > MAX_DIMS:
+        raise ValueError(f"blob {name!r}: {len(shape)} dimensions given, at most {MAX_DIMS} "
+                         "accepted")
+
+
+def view_of(tensor: Any) -> Array:
+    """A c2_tensor's elements as an array, not copied: valid inside the guard it came from."""
+    shape = ffi.unpack(tensor.shape, tensor.ndim)
+    dtype = dtypes.from_code(tensor.dtype)
+    if tensor.size == 0:
+        return np.empty(shape, dtype)
+    buffer = ffi.buffer(tensor.data, tensor.size * dtype.itemsize)
+    return np.frombuffer(buffer, dtype).reshape(shape)

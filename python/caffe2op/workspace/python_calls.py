@@ -1,0 +1,142 @@
+"""Python operators: what C calls, and what their functions see of the blobs.
+
+C calls `c2_python_operator` on whichever thread runs the operator; cffi takes the GIL for it. No
+exception leaves it: it is kept for the caller of the run, with a note that says where it was
+raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from caffe2op._core import ffi, lib
+from caffe2op.operators.datatype import dtype_code
+from caffe2op.operators.schema import PythonFunction
+from caffe2op.workspace.blob import Array, Blob, view_of
+from caffe2op.workspace.run import NetInfo, Raised, keep_exception, keep_signalled
+
+
+class BlobView:
+    """A blob as a Python operator sees it, during the call only: later use is a RuntimeError.
+
+    The arrays that `data` gives must not be used after the call either: their memory may be
+    gone. Copy what is to stay.
+    """
+
+    __slots__ = ("_blob",)
+
+    def __init__(self, blob: Blob) -> None:
+        self._blob: Blob | None = blob
+
+    def _open(self) -> Blob:
+        if self._blob is None:
+            raise RuntimeError("an input or output of a Python operator was used after the call")
+        return self._blob
+
+    @property
+    def name(self) -> str:
+        return self._open().name
+
+    @property
+    def data(self) -> Any:
+        """The elements, as a NumPy array on the blob's own memory: writing to it writes the blob.
+        For a blob that is no tensor, what FetchBlob gives. ValueError when the blob is empty."""
+        blob = self._open()
+        tensor = lib.c2_blob_tensor(blob.c)  # inside the operator's guard
+        return view_of(tensor) if tensor != ffi.NULL else blob.fetch()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._array().shape
+
+    @property
+    def dtype(self) -> Any:
+        return self._array().dtype
+
+    def _array(self) -> Array:
+        tensor = lib.c2_blob_tensor(self._open().c)
+        if tensor == ffi.NULL:
+            raise TypeError(f"blob {self._open().describe()} is no tensor")
+        return view_of(tensor)
+
+    def feed(self, value: Any) -> None:
+        """Make the blob a copy of the value, as workspace.FeedBlob does."""
+        self._open().feed(value)
+
+    def reshape(self, shape: Sequence[int], dtype: Any = None) -> None:
+        """Make the blob a tensor of this shape, to be written through `data`. Its elements stay
+        when nothing changes, and are zeros otherwise. dtype: that of the tensor it was, or
+        float32."""
+        blob = self._open()
+        if dtype is not None:
+            code = dtype_code(dtype)
+        else:
+            tensor = lib.c2_blob_tensor(blob.c)
+            code = lib.C2_FLOAT32 if tensor == ffi.NULL else tensor.dtype
+        blob.make([int(n) for n in shape], code)
+
+    init = reshape
+
+    def close(self) -> None:
+        """End the call."""
+        self._blob = None
+
+    def __repr__(self) -> str:
+        return f"BlobView({self._blob.describe() if self._blob else 'after the call'})"
+
+
+class PythonOperator:
+    """An operator of a net that calls a Python function."""
+
+    __slots__ = ("_function", "_index", "_inputs", "_net", "_outputs")
+
+    def __init__(self, function: PythonFunction, net: NetInfo, index: int) -> None:
+        self._function = function
+        self._net = net
+        self._index = index
+        self._inputs, self._outputs = net.ops[index][2:]
+
+    def call(self) -> int:
+        """The function on the blobs; a c2_status."""
+        inputs = [BlobView(b) for b in self._inputs]
+        outputs = [BlobView(b) for b in self._outputs]
+        try:
+            result = self._function(inputs, outputs)
+        finally:
+            for view in (*inputs, *outputs):
+                view.close()
+        # Only a bool can say no: None, 0 or an empty list are what functions happen to return.
+        failed = isinstance(result, bool | np.bool_) and not result
+        return int(lib.C2_FAILED if failed else lib.C2_OK)
+
+    def keep(self, run: Any, exception: BaseException) -> None:
+        """Store the exception for the caller of the run, noted with where it was raised."""
+        given = ", ".join(b.describe() for b in self._inputs) or "none"
+        exception.add_note(f"raised in {self._net.where(self._index)}; inputs: {given}")
+        keep_exception(run, Raised(self._net, self._index, exception))
+
+
+def _escaped(kind: Any, exception: BaseException | None, trace: TracebackType | None) -> None:
+    """cffi calls this when the function below raises: where the operator did, or where a signal
+    handler did before or after it."""
+    if exception is None:
+        return
+    if trace is None:  # before the function's first bytecode: a signal handler's
+        keep_signalled(exception)
+        return
+    local = trace.tb_frame.f_locals
+    operator: PythonOperator = ffi.from_handle(local["handle"])
+    operator.keep(lib.c2_context_run(local["context"]), exception)
+
+
+@ffi.def_extern(error=lib.C2_PYTHON, onerror=_escaped)  # type: ignore[untyped-decorator]
+def c2_python_operator(handle: Any, context: Any) -> int:
+    operator: PythonOperator = ffi.from_handle(handle)
+    return operator.call()
+
+
+lib.c2_set_python_call(lib.c2_python_operator)

@@ -1,0 +1,156 @@
+"""One run of a net or a plan: the c2_run that C fills, and the exception that follows a failure.
+
+A run's c2_run has its address as its identity: what Python operators raise during it is kept under
+that address until the caller, who alone waits for the run's end, takes it.
+
+Signals: on the main thread a run polls about every 50 ms; the poll is Python code, so handlers
+run in it, and what one raises (KeyboardInterrupt) ends the run and is raised by the caller.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from caffe2op._core import ffi, lib, status
+from caffe2op.workspace.blob import Blob
+
+# An operator of a net, as messages name it: type, name, inputs, outputs.
+OperatorInfo = tuple[str, str, list[Blob], list[Blob]]
+
+
+class NetInfo(NamedTuple):
+    """What messages say about a net, and its c2_net, by which C names it."""
+
+    name: str
+    ops: list[OperatorInfo]
+    c: Any
+
+    def where(self, index: int) -> str:
+        """Net, index, type and name of an operator."""
+        type_, name = self.ops[index][:2]
+        return f"net {self.name!r}, operator {index}: {type_}" + (f" {name!r}" if name else "")
+
+
+class Raised(NamedTuple):
+    """An exception of a Python operator, and where it came from."""
+
+    net: NetInfo
+    op: int
+    exception: BaseException
+
+
+_raised: dict[int, list[Raised]] = {}
+_signalled: list[BaseException] = []  # raised by signal handlers in polls, on the main thread
+
+
+def address(pointer: Any) -> int:
+    """A C pointer as a number."""
+    return int(ffi.cast("uintptr_t", pointer))
+
+
+def keep_exception(run: Any, raised: Raised) -> None:
+    """Store what a Python operator raised until its run ends."""
+    _raised.setdefault(address(run), []).append(raised)
+
+
+def keep_signalled(exception: BaseException) -> None:
+    """Store what a signal handler raised on the main thread until the run there ends."""
+    _signalled.append(exception)
+
+
+def _poll_raised(kind: Any, exception: BaseException | None, trace: TracebackType | None) -> None:
+    if exception is not None:
+        keep_signalled(exception)
+
+
+@ffi.def_extern(error=lib.C2_INTERRUPTED, onerror=_poll_raised)  # type: ignore[untyped-decorator]
+def c2_python_poll() -> int:
+    """Runs pending signal handlers: the interpreter looks for them between bytecodes, here at the
+    jumps of the loop. What they raise goes to _poll_raised."""
+    for _ in range(2):
+        pass
+    return 0
+
+
+def new_run(polls: bool) -> Any:
+    """A zeroed c2_run."""
+    run = ffi.new("c2_run *")
+    if polls:
+        run.poll = lib.c2_python_poll
+    return run
+
+
+def on_main_thread() -> bool:
+    """Whether this thread is the one that runs signal handlers."""
+    return threading.get_ident() == threading.main_thread().ident
+
+
+def failure(run: Any, nets: Iterable[NetInfo]) -> BaseException:
+    """The exception for a run of these nets that failed."""
+    raised = _raised.pop(address(run), [])
+    if _signalled and on_main_thread():
+        return _signalled.pop(0)
+    net = next((net for net in nets if net.c == run.net), None)
+    if run.status == lib.C2_PYTHON and raised:
+        for one in raised:
+            if one.net is net and one.op == run.op:
+                return one.exception
+        return raised[0].exception
+    text = ffi.string(run.message).decode(errors="replace")
+    if net is not None and 0 <= run.op < len(net.ops):
+        text = with_names(text, net.ops[run.op]) or "reported failure"
+        text = f"{net.where(run.op)}: {text}"
+    return status.error(run.status, text)
+
+
+_BLOB = re.compile(r"\b(input|output) (\d+)\b")
+
+
+def with_names(message: str, op: OperatorInfo) -> str:
+    """The message of C with the blobs' names behind "input 1" and "output 0"."""
+
+    def named(match: re.Match[str]) -> str:
+        blobs = op[2] if match[1] == "input" else op[3]
+        index = int(match[2])
+        return f"{match[0]} ({blobs[index].name!r})" if index < len(blobs) else match[0]
+
+    return _BLOB.sub(named, message)
+
+
+Execute = Callable[[Any], int]
+
+
+class Runner:
+    """Runs one compiled thing again and again: keeps c2_runs for reuse, one for each thread that
+    is inside at the same time. `keep` is whatever C points to meanwhile."""
+
+    __slots__ = ("_execute", "_free", "_free_polling", "_keep", "_nets")
+
+    def __init__(self, execute: Execute, nets: Iterable[NetInfo], keep: object) -> None:
+        self._keep = keep
+        self._execute = execute
+        self._nets = nets
+        self._free: list[Any] = []
+        self._free_polling: list[Any] = []
+
+    def __call__(self, allow_fail: bool) -> bool:
+        """Run once; blocks, without the GIL. True; False for an operator's failure with
+        allow_fail; raises otherwise."""
+        polls = on_main_thread()
+        free = self._free_polling if polls else self._free
+        try:
+            run = free.pop()
+        except IndexError:
+            run = new_run(polls)
+        result = self._execute(run)
+        if result == 0:
+            free.append(run)  # as good as zeroed
+            return True
+        error = failure(run, self._nets)
+        if allow_fail and result == lib.C2_FAILED and not isinstance(error, KeyboardInterrupt):
+            return False
+        raise error

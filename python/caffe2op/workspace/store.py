@@ -1,0 +1,203 @@
+"""Workspaces: named blobs and nets, and which workspace is the current one.
+
+| operation                      | from any thread | waits for                                |
+|--------------------------------|-----------------|------------------------------------------|
+| feed, fetch, has, blobs        | yes             | nothing                                  |
+| create_net, run_plan, compile  | yes             | another compilation in the workspace     |
+| run_net                        | yes             | what its operators wait for              |
+| reset                          | yes             | a compilation; not for runs, which keep  |
+|                                |                 | their nets and blobs until they end      |
+
+One net may run on several threads at the same time. The current workspace is the process's, as in
+Caffe2: switching it is seen by every thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from caffe2op.core.defs import NetDef, OperatorDef, PlanDef
+from caffe2op.core.names import BlobLike, BlobReference
+from caffe2op.core.net import Net
+from caffe2op.core.plan import Plan
+from caffe2op.core.steps import ExecutionStep
+from caffe2op.operators.schema import suggest
+from caffe2op.workspace.blob import Blob
+from caffe2op.workspace.compile import CompiledNet, compile_net
+from caffe2op.workspace.plan import compile_plan, repeated
+from caffe2op.workspace.run import Runner
+from caffe2op.workspace.scope import Scope
+
+NetLike = Net | NetDef
+T = TypeVar("T")
+
+
+class MissingError(KeyError):
+    """A name that the workspace does not have. A KeyError whose text is not quoted again."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def blob_name(name: BlobLike) -> str:
+    """A blob's name from the name or a reference; TypeError for anything else."""
+    if isinstance(name, str | BlobReference) and str(name):
+        return str(name)
+    raise TypeError(f"a blob is named by a non-empty string or a BlobReference, got {name!r}")
+
+
+def net_def(net: NetLike) -> NetDef:
+    """The definition of a net; TypeError for anything that is none."""
+    if isinstance(net, Net):
+        return net.Proto()
+    if isinstance(net, NetDef):
+        return net
+    raise TypeError(f"expected a core.Net or a NetDef, got {net!r}")
+
+
+class Workspace:
+    """Blobs and nets by name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._lock = threading.RLock()  # of everything that adds names
+        self._blobs: dict[str, Blob] = {}
+        self.nets: dict[str, CompiledNet] = {}
+
+    # ---- blobs -----------------------------------------------------------------------------
+
+    def blobs(self) -> list[str]:
+        """The names of all blobs, sorted."""
+        return sorted(self._blobs)
+
+    def has(self, name: BlobLike) -> bool:
+        return blob_name(name) in self._blobs
+
+    def blob(self, name: BlobLike) -> Blob:
+        """The blob; MissingError (a KeyError) when there is none."""
+        found = self._blobs.get(blob_name(name))
+        if found is None:
+            raise MissingError(f"workspace {self.name!r} has no blob {blob_name(name)!r}"
+                               f"{suggest(str(name), self._blobs)}")
+        return found
+
+    def create_blob(self, name: BlobLike) -> Blob:
+        """The blob, a new empty one when there is none."""
+        name = blob_name(name)
+        with self._lock:
+            found = self._blobs.get(name)
+            if found is None:
+                found = self._blobs[name] = Blob(name)
+            return found
+
+    def put(self, name: BlobLike, fill: Callable[[Blob], None]) -> None:
+        """Fill the blob; one that is not there yet is added only when `fill` succeeded."""
+        name = blob_name(name)
+        found = self._blobs.get(name)
+        if found is not None:
+            fill(found)
+            return
+        fresh = Blob(name)
+        fill(fresh)
+        with self._lock:
+            found = self._blobs.setdefault(name, fresh)
+        if found is not fresh:  # another thread was faster
+            fill(found)
+
+    def reset(self) -> None:
+        """Forget every blob and net. Runs that go on keep theirs."""
+        with self._lock:
+            self._blobs = {}
+            self.nets = {}
+
+    # ---- nets and plans ----------------------------------------------------------------------
+
+    def _compiled(self, build: Callable[[Scope], T]) -> T:
+        """What `build` makes; its new blobs are added when it succeeded."""
+        with self._lock:
+            scope = Scope(self._blobs)
+            result = build(scope)
+            scope.commit()
+            return result
+
+    def create_net(self, net: NetLike, overwrite: bool = False) -> CompiledNet:
+        """Check and build the net, to be run by its name."""
+        proto = net_def(net)
+        with self._lock:
+            if proto.name in self.nets and not overwrite:
+                raise ValueError(f"workspace {self.name!r} has a net {proto.name!r} already; "
+                                 "overwrite=True replaces it")
+            compiled = self._compiled(lambda scope: compile_net(proto, scope))
+            self.nets[proto.name] = compiled
+            return compiled
+
+    def net(self, name: str | NetLike) -> CompiledNet:
+        """The net of that name; MissingError when it was not created."""
+        key = name if isinstance(name, str) else net_def(name).name
+        found = self.nets.get(key)
+        if found is None:
+            raise MissingError(f"workspace {self.name!r} has no net {key!r}"
+                               f"{suggest(key, self.nets)}; CreateNet makes one")
+        return found
+
+    def run_net(self, name: str | NetLike, num_iter: int, allow_fail: bool) -> bool:
+        """Run a created net."""
+        net = self.nets.get(name) if isinstance(name, str) else None  # the way of microseconds
+        if net is None:
+            net = self.net(name)
+        if num_iter == 1:
+            return net.run(allow_fail)
+        if not isinstance(num_iter, int) or num_iter < 0:
+            raise ValueError(f"net {net.info.name!r}: num_iter must be an int of 0 or more, "
+                             f"got {num_iter!r}")
+        return repeated(net, num_iter)(allow_fail)
+
+    def run_once(self, net: NetLike) -> bool:
+        """Build the net, run it, forget it."""
+        proto = net_def(net)
+        return self._compiled(lambda scope: compile_net(proto, scope)).run(False)
+
+    def run_operators(self, ops: Iterable[OperatorDef]) -> bool:
+        """Run operators one after the other."""
+        for op in ops:
+            if not isinstance(op, OperatorDef):
+                raise TypeError(f"expected what core.CreateOperator returns, got {op!r}")
+            self.run_once(NetDef(op.type or "operator", [op]))
+        return True
+
+    def compile_plan(self, plan: Plan | PlanDef | ExecutionStep) -> Runner:
+        """Check and build a plan, or the plan of one step."""
+        if isinstance(plan, ExecutionStep):
+            nets = [net.Proto() for net in plan.Nets()]
+            plan = PlanDef(plan.Name(), nets, [plan.Proto()])
+        elif isinstance(plan, Plan):
+            plan = plan.Proto()
+        elif not isinstance(plan, PlanDef):
+            raise TypeError(f"expected a core.Plan, a PlanDef or a core.ExecutionStep, "
+                            f"got {plan!r}")
+        proto = plan
+        return self._compiled(lambda scope: compile_plan(proto, scope))
+
+
+class _Current:
+    """The process's workspaces, and the current one."""
+
+    def __init__(self) -> None:
+        self.workspace = Workspace("default")
+        self._all = {"default": self.workspace}
+
+    def switch(self, name: str, create_if_missing: bool) -> None:
+        """Make another workspace the current one."""
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"a workspace's name must be a non-empty string, got {name!r}")
+        if name not in self._all:
+            if not create_if_missing:
+                raise MissingError(f"no workspace {name!r}{suggest(name, self._all)}; "
+                                   "create_if_missing=True makes one")
+            self._all.setdefault(name, Workspace(name))
+        self.workspace = self._all[name]
+
+
+current = _Current()

@@ -1,0 +1,111 @@
+"""The benchmarks' report: what it keeps of a run, what it calls met and missed, where it writes."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def report() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("bench_report", ROOT / "bench" / "report.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def row(name: str, value: float, **more: Any) -> dict[str, Any]:
+    return {"table": "T", "row": name, "column": "add", "unit": "ns", "value": value, **more}
+
+
+def claim(measured: float, limit: float = 1.15) -> dict[str, Any]:
+    return {"name": "ours / the fastest peer", "limit": limit, "unit": "x", "measured": measured}
+
+
+def run_of(rows: list[dict[str, Any]], python: str = "CPython 3.11.7") -> dict[str, Any]:
+    machine = {
+        "processor": "P", "cores": 2, "architecture": "A", "system": "S", "python": python,
+        "versions": {"numpy": "2"}, "scale": 1.0,
+    }  # fmt: skip
+    benchmarks = [{"extra_info": {"rows": [r]}, "stats": {"data": [1.0] * 99}} for r in rows]
+    return {"datetime": "2026-01-02T03:04:05", "machine_info": machine, "benchmarks": benchmarks}
+
+
+def test_keeps_rows_without_raw_times(report: ModuleType) -> None:
+    kept = report.keep(run_of([row("ours", 12.345678, best=11.0)]))
+    assert "data" not in json.dumps(kept)
+    assert kept["date"] == "2026-01-02"
+    assert kept["rows"][0]["value"] == 12.35
+
+
+def test_the_worst_row_decides_a_target(report: ModuleType) -> None:
+    rows = [
+        row("ours", 30.0),
+        row("slow peer", 60.0, ratio=0.5, quotient="ours / this", claim=claim(0.5)),
+        row("fast peer", 24.0, ratio=1.25, quotient="ours / this", claim=claim(1.25)),
+    ]
+    text = report.targets([report.keep(run_of(rows))])
+    assert "| ours / the fastest peer | 1.15 | 1.25 (fast peer), **missed** |" in text
+    assert "slow peer" not in text
+
+
+def test_a_target_at_its_limit_is_met(report: ModuleType) -> None:
+    text = report.targets([report.keep(run_of([row("peer", 1.0, claim=claim(1.15))]))])
+    assert "missed" not in text
+    assert "1.15 (peer)" in text
+
+
+def test_a_target_that_one_version_did_not_measure_says_so(report: ModuleType) -> None:
+    results = [
+        report.keep(run_of([row("peer", 1.0, claim=claim(1.0))])),
+        report.keep(run_of([row("peer", 1.0)], python="CPython 3.13.0")),
+    ]
+    assert "| 1.00 (peer) | not measured |" in report.targets(results)
+
+
+def test_rows_that_lose_stay_in(report: ModuleType) -> None:
+    rows = [row("ours", 30.0), row("peer", 20.0, ratio=1.5, quotient="ours / this")]
+    for text in (
+        report.short_report([report.keep(run_of(rows))]),
+        report.full_report([report.keep(run_of(rows))]),
+    ):
+        assert "| peer | 20.0 (1.50) |" in text
+        assert "in brackets: ours / this" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.847, "0.85"), (24.13, "24.1"), (196.4, "196"), (24_049.0, "24,000"), (9_034.0, "9,030")],
+)
+def test_figures_have_three_digits(report: ModuleType, value: float, text: str) -> None:
+    assert report.figure(value) == text
+
+
+def test_writes_between_the_markers_only(report: ModuleType) -> None:
+    text = f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n"
+    new = report.replace(text, "new")
+    assert new == f"before\n{report.BEGIN}\n\nnew\n\n{report.END}\nafter\n"
+    assert report.replace(new, "new") == new
+    with pytest.raises(ValueError, match="needs the markers"):
+        report.replace("no markers", "new")
+
+
+def test_the_readme_shows_the_kept_results() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "bench" / "report.py"), "--check"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
