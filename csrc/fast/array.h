@@ -20,8 +20,12 @@ typedef struct array {
 /* ---- which element -------------------------------------------------------------------------- */
 
 static COLD Py_ssize_t refuse_index(PyObject *index, Py_ssize_t size) {
-    PyErr_Format(PyExc_IndexError, "index: %S is out of range; accepted: %zd..%zd", index, -size,
-                 size - 1);
+    PyObject *text = text_of(index);
+    if (text) {
+        PyErr_Format(PyExc_IndexError, "index: %U is out of range; accepted: %zd..%zd", text, -size,
+                     size - 1);
+    }
+    Py_XDECREF(text);
     return -1;
 }
 

@@ -157,11 +157,7 @@ static PyType_Slot cell_slots[] = {
 };
 
 static PyType_Spec cell_spec = {
-    "caffe2op._core.fast.Cell",
-    sizeof(cell),
-    0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
-    cell_slots,
+    "caffe2op.atomics.Cell", sizeof(cell), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, cell_slots,
 };
 
 #endif

@@ -76,10 +76,22 @@ static COLD bool refuse_type(PyObject *o, const char *argument, const char *acce
     return false;
 }
 
+/* repr(o), or its type where Python refuses to write out an int of thousands of digits. */
+static COLD PyObject *text_of(PyObject *o) {
+    PyObject *text = PyObject_Repr(o);
+    if (text || !PyErr_ExceptionMatches(PyExc_ValueError)) return text;
+    PyErr_Clear();
+    return PyUnicode_FromString("a huge int");
+}
+
 static COLD bool refuse_range(PyObject *o, const char *argument, const char *dtype,
                               const char *range) {
-    PyErr_Format(PyExc_OverflowError, "%s: %R does not fit %s; accepted: %s", argument, o, dtype,
-                 range);
+    PyObject *text = text_of(o);
+    if (text) {
+        PyErr_Format(PyExc_OverflowError, "%s: %U does not fit %s; accepted: %s", argument, text,
+                     dtype, range);
+    }
+    Py_XDECREF(text);
     return false;
 }
 

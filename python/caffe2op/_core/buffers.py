@@ -17,6 +17,9 @@ from . import dtypes
 
 Array = npt.NDArray[Any]
 
+# How buffers say that they hold plain bytes; ctypes adds the byte order.
+_BYTES = frozenset({"B", "b", "c", "<B", "<b", "<c"})
+
 _ACCEPTED = (
     "accepted: a writable, aligned, C-contiguous NumPy array, or any object with a writable "
     "buffer (memoryview, bytearray, mmap, array.array, SharedMemory.buf)"
@@ -67,7 +70,11 @@ def _of_buffer(buffer: object, dtype: npt.DTypeLike | None, argument: str) -> Ar
     _refuse(memory.readonly, argument, f"this {kind} is read-only")
     _refuse(memory.nbytes == 0, argument, f"this {kind} is empty; at least one element is needed")
     _refuse(not memory.c_contiguous, argument, f"this {kind} is not C-contiguous (strided)")
-    if dtype is not None and memory.ndim == 1 and memory.format in ("B", "b", "c", "<B", "<b", "<c"):
+    if (
+        dtype is not None
+        and memory.ndim == 1
+        and memory.format in ("B", "b", "c", "<B", "<b", "<c")
+    ):
         wanted = np.dtype(dtype)
         _refuse(
             memory.nbytes % wanted.itemsize != 0,
