@@ -149,8 +149,8 @@ def _convert(op: OperatorDef, arg: Arg, value: Any) -> Any:
     try:
         result = CONVERT[arg.kind](value)
     except (TypeError, ValueError) as error:
-        text = f"{error}" if arg.kind == "dtype" else f"must be {error}, got {value!r}"
-        raise type(error)(f"{describe(op)}: argument {arg.name!r}: {text}") from None
+        text = f": {error}" if arg.kind == "dtype" else f" must be {error}, got {value!r}"
+        raise type(error)(f"{describe(op)}: argument {arg.name!r}{text}") from None
     wrong = arg.check(result) if arg.check else None
     if wrong:
         raise ValueError(f"{describe(op)}: argument {arg.name!r} {wrong}, got {value!r}")

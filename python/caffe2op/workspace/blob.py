@@ -175,6 +175,15 @@ class Blob:
         raise ValueError(f"blob {self.name!r} is empty: nothing was fed to it, and no operator "
                          "has written it")
 
+    def holds_a_bool(self) -> bool:
+        """Whether it is a tensor of one bool."""
+        lib.c2_guard_enter()
+        try:
+            tensor = lib.c2_blob_tensor(self.c)
+            return bool(tensor != ffi.NULL and tensor.dtype == lib.C2_BOOL and tensor.size == 1)
+        finally:
+            lib.c2_guard_leave()
+
     def describe(self) -> str:
         """Name, dtype and shape, or kind: for messages."""
         lib.c2_guard_enter()

@@ -37,7 +37,7 @@ def compile_plan(plan: PlanDef, scope: Scope) -> Runner:
         check_step(step)
         child, _ = compiler.step(step, scope)
         compiler.add(root, child)
-    return Runner(partial(lib.c2_step_run, root), compiler.infos, compiler.keep)
+    return Runner(partial(lib.c2_step_run, root), compiler.infos, compiler.keep, compiler.explain)
 
 
 def repeated(net: CompiledNet, num_iter: int) -> Runner:
@@ -71,7 +71,8 @@ class _Compiler:
                                  "be unique")
         self._nets: dict[tuple[Scope, str], CompiledNet] = {}
         self.infos: list[NetInfo] = []
-        self.keep: list[Any] = []
+        self._stop_blobs: list[tuple[str, Blob]] = []
+        self.keep: list[Any] = [self._stop_blobs]
 
     def new_step(self) -> Any:
         """A c2_step that lives as long as the plan."""
@@ -155,6 +156,9 @@ class _Compiler:
 
     def _iterations(self, step: ExecutionStepDef) -> int:
         if not step.substep and not step.network:
+            if step.should_stop_blob:
+                raise ValueError(f"{self._where}, step {step.name!r}: it has nothing to run until "
+                                 f"should_stop_blob {step.should_stop_blob!r} is true")
             return 0  # nothing to repeat
         if step.num_iter is not None:
             return step.num_iter
@@ -169,5 +173,12 @@ class _Compiler:
             raise ValueError(f"{self._where}, step {step.name!r}: should_stop_blob "
                              f"{step.should_stop_blob!r} is not in the workspace and no net of "
                              f"the step produces it{suggest(step.should_stop_blob, known)}")
-        self.keep.append(blob)
+        self._stop_blobs.append((step.name, blob))
         return blob.c
+
+    def explain(self, message: str) -> str:
+        """C does not say which step: a stop blob that holds no bool is looked for."""
+        for step, blob in self._stop_blobs:
+            if not blob.holds_a_bool():
+                return f"{self._where}, step {step!r}: {message}, got {blob.describe()}"
+        return f"{self._where}: {message}"
