@@ -187,6 +187,8 @@ def test_external_outputs_must_be_produced() -> None:
     net.CreateMutex([], "mutex")
     net.Proto().external_output.append("mutexx")
     refused(net, "external_output 'mutexx' is never produced; did you mean 'mutex'")
+    net.Proto().external_output[:] = [core.BlobReference("mutex")]
+    refused(net, "given by their names, got BlobReference")
     net.Proto().external_output[:] = ["mutex"]
     assert workspace.RunNetOnce(net)
 

@@ -55,7 +55,7 @@ def _check_memory(result: int) -> None:
 
 def _new_step() -> Any:
     step = lib.c2_step_new()
-    _check_memory(step == ffi.NULL)
+    _check_memory(not step)
     return ffi.gc(step, lib.c2_step_free)
 
 
@@ -142,7 +142,7 @@ class _Compiler:
         return outer, locals_, waits
 
     def _locals(self, step: ExecutionStepDef, scope: Scope) -> list[Blob]:
-        return list(scope.commit()) if step.create_workspace else []
+        return scope.commit() if step.create_workspace else []
 
     def _with_report(self, c: Any, step: ExecutionStepDef, scope: Scope) -> Any:
         report, around = self.new_step(), self.new_step()
@@ -167,12 +167,14 @@ class _Compiler:
     def _stop_blob(self, step: ExecutionStepDef, scope: Scope) -> Any:
         if not step.should_stop_blob:
             return ffi.NULL
-        blob = scope.find(step.should_stop_blob)
-        if blob is None:
+        try:
+            blob = scope[step.should_stop_blob]
+        except KeyError:
             known = set(scope.names())
             raise ValueError(f"{self._where}, step {step.name!r}: should_stop_blob "
                              f"{step.should_stop_blob!r} is not in the workspace and no net of "
-                             f"the step produces it{suggest(step.should_stop_blob, known)}")
+                             f"the step produces it{suggest(step.should_stop_blob, known)}"
+                             ) from None
         self._stop_blobs.append((step.name, blob))
         return blob.c
 

@@ -100,8 +100,6 @@ def failure(run: Any, nets: Iterable[NetInfo], explain: Explain = as_it_is) -> B
     """The exception for a run of these nets that failed. `explain` completes the message of a
     failure that is no operator's."""
     raised = _raised.pop(address(run), [])
-    if _signalled and on_main_thread():
-        return _signalled.pop(0)
     net = next((net for net in nets if net.c == run.net), None)
     if run.status == lib.C2_PYTHON and raised:
         for one in raised:
@@ -163,6 +161,8 @@ class Runner:
             free.append(run)  # as good as zeroed
             return True
         error = failure(run, self._nets, self._explain)
-        if allow_fail and result == lib.C2_FAILED and not isinstance(error, KeyboardInterrupt):
+        if polls and _signalled:
+            raise _signalled.pop(0)
+        if allow_fail and result == lib.C2_FAILED:
             return False
         raise error
