@@ -128,8 +128,8 @@ def _code(argument: str, dtype: Any) -> int:
         return _ANY
     try:
         return dtype_code(dtype)
-    except ValueError as error:
-        raise ValueError(f"{argument}: {error}; or None") from None
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{argument}: {error}; or None") from None
 
 
 def _input(k: int, given: Any) -> int:
