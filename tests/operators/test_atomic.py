@@ -260,7 +260,7 @@ def test_barrier_copies_to_new_names():
 def test_barrier_refuses_when_the_net_is_made(inputs, outputs, words):
     feed(a=np.zeros(1), b=np.zeros(1))
     with pytest.raises(ValueError, match=words):
-        core.CreateOperator("AsyncNetBarrier", inputs, outputs)
+        run("AsyncNetBarrier", inputs, outputs)
 
 
 def test_barrier_cannot_copy_what_is_no_tensor():

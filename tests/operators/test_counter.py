@@ -64,7 +64,7 @@ def test_init_count_is_checked_when_the_operator_is_made(type_, value, error, wo
     run("CreateCounter", [], ["counter"], init_count=3)
     blobs = (["counter"], []) if type_ == "ResetCounter" else ([], ["counter"])
     with pytest.raises(error, match=words):
-        core.CreateOperator(type_, *blobs, init_count=value)
+        run(type_, *blobs, init_count=value)
     assert workspace.FetchBlob("counter") == 3
 
 
