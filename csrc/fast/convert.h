@@ -55,6 +55,10 @@ static inline PyObject *shared(PyObject *o) {
     return o;
 }
 
+static inline bool is_numpy_bool(PyObject *o) {
+    return small.numpy_bool && Py_TYPE(o) == (PyTypeObject *)small.numpy_bool;
+}
+
 static inline bool small_from(PyObject *o, int64_t *v) {
     const uint64_t place = ((uintptr_t)o - small.base) >> SMALL_SHIFT;
     *v = (int64_t)place + SMALL_LEAST;
@@ -99,6 +103,10 @@ static COLD bool refuse_range(PyObject *o, const char *argument, const char *dty
 
 /* 1 fits int64; 2 fits uint64 only (*v is its bits); 0 fits neither; -1 an exception is set. */
 static COLD int int_slow(PyObject *o, int64_t *v, const char *argument, const char *accepted) {
+    if (is_numpy_bool(o)) { /* which NumPy 1 still takes for an int, with a warning */
+        refuse_type(o, argument, accepted);
+        return -1;
+    }
     PyObject *index = PyNumber_Index(o);
     if (!index) {
         if (PyErr_ExceptionMatches(PyExc_TypeError)) {
@@ -244,7 +252,7 @@ static inline PyObject *f32_to(float v) {
 /* ---- bools --------------------------------------------------------------------------------- */
 
 static COLD bool b8_from_slow(PyObject *o, bool *v, const char *argument) {
-    if (small.numpy_bool && Py_TYPE(o) == (PyTypeObject *)small.numpy_bool) {
+    if (is_numpy_bool(o)) {
         *v = PyObject_IsTrue(o) == 1;
         return true;
     }
