@@ -33,7 +33,7 @@ Array = npt.NDArray[Any]
 WORD = np.dtype([("weight", np.float32), ("updates", np.uint32)])
 """What the operators keep in each int64 of the weights."""
 
-LOOKS = 2  # of the monitor, in one pass over the rows
+LOOKS = 4  # of the monitor, in one pass over the rows
 
 
 @dataclass(frozen=True)
