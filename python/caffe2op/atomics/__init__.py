@@ -5,5 +5,6 @@ from caffe2op._core.fast import Cell
 
 from .array import AtomicArray
 from .boolean import AtomicBool
+from .mutex import Mutex
 
-__all__ = ["AtomicArray", "AtomicBool", "Cell", "OwnerDiedError"]
+__all__ = ["AtomicArray", "AtomicBool", "Cell", "Mutex", "OwnerDiedError"]
