@@ -196,12 +196,13 @@ static inline PyObject *u64_to(uint64_t v) {
 
 /* ---- floats -------------------------------------------------------------------------------- */
 
-static COLD bool f64_from_slow(PyObject *o, double *v, const char *argument) {
+static COLD bool float_slow(PyObject *o, double *v, const char *argument, const char *dtype,
+                            const char *range) {
     *v = PyFloat_AsDouble(o);
     if (*v != -1.0 || !PyErr_Occurred()) return true;
     if (PyErr_ExceptionMatches(PyExc_OverflowError)) {
         PyErr_Clear();
-        return refuse_range(o, argument, "float64", "-1.797e308..1.797e308, inf, nan");
+        return refuse_range(o, argument, dtype, range);
     }
     if (PyErr_ExceptionMatches(PyExc_TypeError)) {
         PyErr_Clear();
@@ -210,20 +211,26 @@ static COLD bool f64_from_slow(PyObject *o, double *v, const char *argument) {
     return false;
 }
 
-static inline bool f64_from(PyObject *o, double *v, const char *argument) {
-    if (unlikely(Py_TYPE(o) != &PyFloat_Type)) return f64_from_slow(o, v, argument);
+static inline bool float_from(PyObject *o, double *v, const char *argument, const char *dtype,
+                              const char *range) {
+    if (unlikely(Py_TYPE(o) != &PyFloat_Type)) return float_slow(o, v, argument, dtype, range);
     *v = PyFloat_AsDouble(o);
     return true;
+}
+
+#define F64_RANGE "-1.797e308..1.797e308, inf, nan"
+#define F32_RANGE "-3.4028e38..3.4028e38, inf, nan"
+
+static inline bool f64_from(PyObject *o, double *v, const char *argument) {
+    return float_from(o, v, argument, "float64", F64_RANGE);
 }
 
 /* Rounds as C does; a finite number that would become infinite is refused. */
 static inline bool f32_from(PyObject *o, float *v, const char *argument) {
     double wide;
-    if (unlikely(!f64_from(o, &wide, argument))) return false;
+    if (unlikely(!float_from(o, &wide, argument, "float32", F32_RANGE))) return false;
     *v = (float)wide;
-    if (unlikely(isinf(*v) && !isinf(wide))) {
-        return refuse_range(o, argument, "float32", "-3.4028e38..3.4028e38, inf, nan");
-    }
+    if (unlikely(isinf(*v) && !isinf(wide))) return refuse_range(o, argument, "float32", F32_RANGE);
     return true;
 }
 

@@ -62,12 +62,9 @@ def test_the_largest_count():
 )
 def test_init_count_is_checked_when_the_operator_is_made(type_, value, error, words):
     run("CreateCounter", [], ["counter"], init_count=3)
-    net = core.Net("net")
-    inputs = ["counter"] if type_ == "ResetCounter" else []
+    blobs = (["counter"], []) if type_ == "ResetCounter" else ([], ["counter"])
     with pytest.raises(error, match=words):
-        net.NextName()
-        getattr(net, type_)(inputs, ["counter"][len(inputs):] or [], init_count=value)
-        workspace.CreateNet(net)
+        core.CreateOperator(type_, *blobs, init_count=value)
     assert workspace.FetchBlob("counter") == 3
 
 

@@ -17,6 +17,10 @@ from . import dtypes
 
 Array = npt.NDArray[Any]
 
+# The struct module's codes of single numbers. Whether the element type is accepted is another
+# question, for dtypes.
+_NUMBERS = frozenset("?bBhHiIlLqQefd")
+
 # How buffers say that they hold plain bytes; ctypes adds the byte order.
 _BYTES = frozenset({"B", "b", "c", "<B", "<b", "<c"})
 
@@ -83,13 +87,13 @@ def _of_buffer(buffer: object, dtype: npt.DTypeLike | None, argument: str) -> Ar
             f"({wanted.itemsize} bytes each)",
         )
         return np.frombuffer(memory, wanted)
-    try:
-        return np.asarray(memory)
-    except (TypeError, ValueError):  # a struct format that NumPy does not know
+    # A struct, a pointer: NumPy would guess, or warn, before it gave up.
+    if memory.format.lstrip("@=<>!") not in _NUMBERS:
         raise TypeError(
             f"{argument}: elements of format {memory.format!r} are not accepted; "
             f"accepted: {', '.join(dtypes.NAMES)}"
-        ) from None
+        )
+    return np.asarray(memory)
 
 
 def _check_layout(array: Array, argument: str) -> None:
