@@ -17,7 +17,7 @@
 
 #include "mutex.h"
 
-enum { ROUNDS = 15, N = 400000 };
+enum { ROUNDS = 9, N = 200000 };
 
 typedef struct shared {
     _Alignas(64) _Atomic uint64_t word;
