@@ -13,6 +13,7 @@ from typing import Any
 from caffe2op._core import ffi, lib
 from caffe2op.core.defs import DeviceOption, NetDef, OperatorDef
 from caffe2op.operators import schema
+from caffe2op.workspace.blob import Blob
 from caffe2op.workspace.executors import EXECUTORS, check_type
 from caffe2op.workspace.python_calls import PythonOperator
 from caffe2op.workspace.run import NetInfo, OperatorInfo, Runner, address
@@ -26,13 +27,16 @@ class CompiledNet:
     run it at the same time, and what its operators do to shared blobs then is theirs to order.
     """
 
-    __slots__ = ("__weakref__", "c", "info", "run", "waits")
+    __slots__ = ("__weakref__", "c", "info", "keep", "run", "simple", "waits")
 
-    def __init__(self, c: Any, info: NetInfo, type_: str, waits: bool, keep: list[Any]) -> None:
+    def __init__(self, c: Any, info: NetInfo, net: NetDef, type_: str, waits: bool,
+                 keep: list[Any]) -> None:
         self.c = c
         self.info = info
         self.waits = waits
-        self.run = Runner(EXECUTORS[type_](c), {address(c): info}, keep)
+        self.keep = keep
+        self.simple = type_ == "simple"
+        self.run = Runner(EXECUTORS[type_](c, net), {address(c): info}, keep)
 
 
 def compile_net(net: NetDef, scope: Scope) -> CompiledNet:
@@ -46,8 +50,9 @@ def compile_net(net: NetDef, scope: Scope) -> CompiledNet:
     if c == ffi.NULL:
         raise MemoryError(f"net {net.name!r}: no memory for {len(net.op)} operators")
     c = ffi.gc(c, lib.c2_net_free)
+    blobs: list[list[Blob]] = []
     info = NetInfo(net.name, [OperatorInfo(op.type, op.name, tuple(op.input), tuple(op.output))
-                              for op in net.op])
+                              for op in net.op], blobs)
     keep: list[Any] = []
     for k, (op, (kernel, binding, packed)) in enumerate(zip(net.op, found, strict=True)):
         inputs = [scope.find_or_create(name) for name in op.input]
@@ -61,13 +66,14 @@ def compile_net(net: NetDef, scope: Scope) -> CompiledNet:
         elif binding.handle is not None:
             handle = binding.handle(op)
             keep.append(handle)
+        blobs.append(inputs)
         keep.append((inputs, outputs, packed))
         result = lib.c2_net_set(c, k, kernel, handle, len(inputs), [b.c for b in inputs],
                                 len(outputs), [b.c for b in outputs], packed.args, packed.n)
         if result:
             raise MemoryError(f"net {net.name!r}: no memory for operator {k}")
     waits = any(schema.lookup(op.type).waits for op in net.op)
-    return CompiledNet(c, info, type_, waits, keep)
+    return CompiledNet(c, info, net, type_, waits, keep)
 
 
 def _check_net(net: NetDef) -> None:

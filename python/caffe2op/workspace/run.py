@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from caffe2op._core import ffi, lib, status
 
@@ -37,6 +37,13 @@ class NetInfo(NamedTuple):
 
     name: str
     ops: list[OperatorInfo]
+    inputs: Sequence[Sequence[Described]] = ()  # of each operator, where they can be looked at
+
+
+class Described(Protocol):
+    """What says its name, dtype and shape: a blob."""
+
+    def describe(self) -> str: ...
 
 
 class Raised(NamedTuple):
@@ -109,7 +116,11 @@ def failure(run: Any, nets: Mapping[int, NetInfo]) -> BaseException:
         op = net.ops[run.op]
         text = with_names(text, op) or "reported failure"
         text = f"{op.where(net.name, run.op)}: {text}"
-    return status.error(run.status, text)
+    error = status.error(run.status, text)
+    if net is not None and 0 <= run.op < len(net.inputs):
+        given = ", ".join(b.describe() for b in net.inputs[run.op]) or "none"
+        error.add_note(f"inputs: {given}")
+    return error
 
 
 _BLOB = re.compile(r"\b(input|output) (\d+)\b")

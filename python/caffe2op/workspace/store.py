@@ -114,7 +114,7 @@ class Workspace:
 
     # ---- nets and plans ----------------------------------------------------------------------
 
-    def _compiled(self, build: Callable[[Scope], T]) -> T:
+    def compiled(self, build: Callable[[Scope], T]) -> T:
         """What `build` makes; its new blobs are added when it succeeded."""
         with self._lock:
             scope = Scope(self._blobs)
@@ -129,7 +129,7 @@ class Workspace:
             if proto.name in self.nets and not overwrite:
                 raise ValueError(f"workspace {self.name!r} has a net {proto.name!r} already; "
                                  "overwrite=True replaces it")
-            compiled = self._compiled(lambda scope: compile_net(proto, scope))
+            compiled = self.compiled(lambda scope: compile_net(proto, scope))
             self.nets[proto.name] = compiled
             return compiled
 
@@ -150,12 +150,14 @@ class Workspace:
         if not isinstance(num_iter, int) or num_iter < 0:
             raise ValueError(f"net {net.info.name!r}: num_iter must be an int of 0 or more, "
                              f"got {num_iter!r}")
+        if not net.simple:
+            return all(net.run(allow_fail) for _ in range(num_iter))
         return repeated(net, num_iter)(allow_fail)
 
     def run_once(self, net: NetLike) -> bool:
         """Build the net, run it, forget it."""
         proto = net_def(net)
-        return self._compiled(lambda scope: compile_net(proto, scope)).run(False)
+        return self.compiled(lambda scope: compile_net(proto, scope)).run(False)
 
     def run_operators(self, ops: Iterable[OperatorDef]) -> bool:
         """Run operators one after the other."""
@@ -176,7 +178,7 @@ class Workspace:
             raise TypeError(f"expected a core.Plan, a PlanDef or a core.ExecutionStep, "
                             f"got {plan!r}")
         proto = plan
-        return self._compiled(lambda scope: compile_plan(proto, scope))
+        return self.compiled(lambda scope: compile_plan(proto, scope))
 
 
 class _Current:
