@@ -15,9 +15,11 @@
 #include "async.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "machine.h"
 #include "team.h"
+#include "watch.h"
 #include "platform.h"
 #include "reclaim.h"
 
@@ -43,6 +45,11 @@ struct c2_async {
     c2_schedule *schedule;
     c2_static *fixed;
     c2_dynamic *shared;
+    c2_lanes lanes;
+    int32_t *lane_arrays; /* of_op and of_helper, when there are devices */
+    c2_watch *watch;
+    int32_t profiling;
+    int64_t capacity;
     double serial_ns, critical_ns;
     double estimate[4], took[4];
     int32_t trials[4];
@@ -55,6 +62,7 @@ c2_async *c2_async_new(c2_net *net, const c2_graph *graph, int workers) {
     a->graph = graph;
     a->workers = workers < 1 ? 1 : workers > C2_TEAM_MOST ? C2_TEAM_MOST : workers;
     a->mode = C2_MODE_SERIAL;
+    a->lanes = (c2_lanes){.count = 1, .workers = a->workers};
     return a;
 }
 
@@ -63,12 +71,91 @@ void c2_async_free(c2_async *a) {
     c2_static_free(a->fixed);
     c2_dynamic_free(a->shared);
     c2_schedule_free(a->schedule);
+    c2_watch_free(a->watch);
+    free(a->lane_arrays);
     free(a->costs);
     free(a->rank);
     free(a);
 }
 
 void c2_async_mode(c2_async *a, int mode) { a->forced = mode; }
+
+int c2_async_lanes(c2_async *a, const int32_t *lane_of_op, int n_lanes,
+                   const int32_t *lane_workers, const int32_t *lane_flags) {
+    const int32_t n = a->graph->n;
+    c2_lanes lanes = {.count = n_lanes, .of_caller = -1};
+    if (n_lanes < 1 || a->runs || a->lane_arrays) return C2_VALUE;
+    for (int32_t k = 0; k < n_lanes; k++) {
+        if (lane_workers[k] < 1 || lane_workers[k] > C2_TEAM_MOST) return C2_VALUE;
+        if ((lanes.workers += lane_workers[k]) > C2_TEAM_MOST) return C2_VALUE;
+        if (!(lane_flags[k] & C2_LANE_CALLER)) continue;
+        if (lanes.of_caller >= 0) return C2_VALUE;
+        lanes.of_caller = k;
+    }
+    for (int32_t v = 0; v < n; v++)
+        if (lane_of_op[v] < 0 || lane_of_op[v] >= n_lanes) return C2_VALUE;
+    int32_t *of_op = malloc(((size_t)n + (size_t)lanes.workers + 1) * sizeof *of_op);
+    if (!of_op) return C2_NO_MEMORY;
+    int32_t *of_helper = of_op + n, helpers = 0;
+    memcpy(of_op, lane_of_op, (size_t)n * sizeof *of_op);
+    for (int32_t k = 0; k < n_lanes; k++)
+        for (int32_t w = lanes.of_caller == k; w < lane_workers[k]; w++) of_helper[helpers++] = k;
+    lanes.of_op = of_op;
+    lanes.of_helper = of_helper;
+    a->lane_arrays = of_op;
+    a->lanes = lanes;
+    a->workers = lanes.workers;
+    a->mode = C2_MODE_DYNAMIC;
+    return C2_OK;
+}
+
+/* ---- watching ---- */
+
+static int begin_change(c2_async *a) {
+    int32_t idle = 0;
+    return cas_acq(&a->running, &idle, 1) ? C2_OK : C2_BUSY;
+}
+
+static int end_change(c2_async *a, int status) {
+    store_rel(&a->running, 0); /* meets cas_acq: the next caller sees all that this one changed */
+    return status;
+}
+
+/* A new watch with what is wanted now; the old figures go. */
+static int renew_watch(c2_async *a) {
+    c2_watch *watch = NULL;
+    const int32_t workers = a->workers + 1; /* number 0 is the caller's, also where it only waits */
+    if (a->profiling || a->capacity) {
+        watch = c2_watch_new(a->graph->n, workers, a->capacity, a->profiling);
+        if (!watch) return C2_NO_MEMORY;
+    }
+    c2_watch_free(a->watch);
+    a->watch = watch;
+    return C2_OK;
+}
+
+int c2_async_profile(c2_async *a, int on) {
+    if (begin_change(a)) return C2_BUSY;
+    a->profiling = on;
+    return end_change(a, on ? renew_watch(a) : C2_OK);
+}
+
+int c2_async_trace(c2_async *a, int64_t capacity) {
+    if (capacity < 0 || capacity > INT32_MAX) return C2_VALUE;
+    if (begin_change(a)) return C2_BUSY;
+    a->capacity = capacity;
+    return end_change(a, renew_watch(a));
+}
+
+int c2_async_costs(const c2_async *a, int64_t *counts, double *mean, double *deviation) {
+    if (!a->watch || !a->watch->figures) return C2_VALUE;
+    c2_watch_costs(a->watch, a->graph->n, counts, mean, deviation);
+    return C2_OK;
+}
+
+int64_t c2_async_events(const c2_async *a, c2_event *out, int64_t most) {
+    return a->watch ? c2_watch_events(a->watch, out, most) : 0;
+}
 
 void c2_async_report_now(const c2_async *a, c2_async_report *r) {
     *r = (c2_async_report){.mode = a->forced ? a->forced : a->mode,
@@ -83,7 +170,7 @@ void c2_async_report_now(const c2_async *a, c2_async_report *r) {
 /* ---- what the operators cost ---- */
 
 static int32_t ensure_dynamic(c2_async *a) {
-    if (!a->shared) a->shared = c2_dynamic_new(a->net, a->graph, a->workers);
+    if (!a->shared) a->shared = c2_dynamic_new(a->net, a->graph, &a->lanes);
     return a->shared != NULL;
 }
 
@@ -97,7 +184,8 @@ static void run_timed(c2_async *a, int first, c2_run *run, c2_ticker *ticker) {
         if (!first && a->costs) block = a->costs[v] >= LONG_NS ? 1 : BLOCK;
         const int32_t end = v + block < n ? v + block : n;
         for (int32_t k = v; k < end; k++) {
-            if (c2_run_stopped(run) || c2_run_op(a->net, k, run) != C2_OK) return;
+            if (c2_run_stopped(run)) return;
+            if (c2_run_watched(a->watch, 0, a->net, k, run) != C2_OK) return;
             c2_tick(ticker, run);
         }
         const int64_t now = c2_os_now();
@@ -112,7 +200,7 @@ static void run_timed(c2_async *a, int first, c2_run *run, c2_ticker *ticker) {
                 /* What is left is unknown, and likely long: share it. */
                 for (int32_t k = v; k < n; k++) a->costs[k] = (float)(now - begin) / (float)v;
                 c2_dynamic_rank(a->shared, NULL);
-                c2_dynamic_run(a->shared, v, run, ticker);
+                c2_dynamic_run(a->shared, v, run, ticker, a->watch);
                 return;
             }
         }
@@ -185,11 +273,22 @@ static void plan(c2_async *a) {
 
 /* ---- a run ---- */
 
+static void run_serial(c2_async *a, c2_run *run, c2_ticker *ticker) {
+    if (!a->watch) {
+        c2_net_execute(a->net, run, ticker);
+        return;
+    }
+    for (int32_t v = 0; v < a->graph->n && !c2_run_stopped(run); v++) {
+        c2_run_watched(a->watch, 0, a->net, v, run);
+        c2_tick(ticker, run);
+    }
+}
+
 static void run_in(c2_async *a, int mode, c2_run *run, c2_ticker *ticker) {
     switch (mode) {
-    case C2_MODE_STATIC: c2_static_run(a->fixed, run, ticker); break;
-    case C2_MODE_DYNAMIC: c2_dynamic_run(a->shared, 0, run, ticker); break;
-    default: c2_net_execute(a->net, run, ticker); break;
+    case C2_MODE_STATIC: c2_static_run(a->fixed, run, ticker, a->watch); break;
+    case C2_MODE_DYNAMIC: c2_dynamic_run(a->shared, 0, run, ticker, a->watch); break;
+    default: run_serial(a, run, ticker); break;
     }
 }
 
@@ -213,12 +312,12 @@ static void run_auto(c2_async *a, c2_run *run, c2_ticker *ticker) {
     if (a->runs < 2) {
         if (!a->costs) a->costs = calloc((size_t)a->graph->n + 1, sizeof *a->costs);
         if (a->costs) run_timed(a, a->runs == 0, run, ticker);
-        else c2_net_execute(a->net, run, ticker);
+        else run_serial(a, run, ticker);
         if (a->runs == 1 && !c2_run_stopped(run)) plan(a);
         return;
     }
     if (a->estimate[C2_MODE_STATIC] == 0 && a->estimate[C2_MODE_DYNAMIC] == 0) {
-        c2_net_execute(a->net, run, ticker); /* no other way promises anything: no clock either */
+        run_serial(a, run, ticker); /* no other way promises anything: no clock either */
         return;
     }
     const int mode = choose(a);
@@ -234,18 +333,22 @@ static void run_auto(c2_async *a, c2_run *run, c2_ticker *ticker) {
 }
 
 int c2_async_run(c2_async *a, c2_run *run) {
-    int32_t idle = 0;
-    if (!cas_acq(&a->running, &idle, 1)) return C2_BUSY;
+    if (begin_change(a)) return C2_BUSY;
     c2_ticker ticker = {0}, *const t = run->poll ? &ticker : NULL;
     run->caller = c2_os_self();
     c2_guard_enter();
-    int mode = a->forced;
+    int mode = a->lane_arrays ? C2_MODE_DYNAMIC : a->forced;
+    if (a->watch) c2_watch_begin(a->watch);
     if (mode == C2_MODE_STATIC && !ensure_static(a)) mode = C2_MODE_SERIAL;
-    if (mode == C2_MODE_DYNAMIC && !ensure_dynamic(a)) mode = C2_MODE_SERIAL;
+    if (mode == C2_MODE_DYNAMIC && !ensure_dynamic(a)) {
+        if (a->lane_arrays) c2_run_fail(run, C2_NO_MEMORY, NULL, -1, "no memory for a run");
+        mode = C2_MODE_SERIAL;
+    }
     if (mode == C2_MODE_AUTO) run_auto(a, run, t);
     else run_in(a, mode, run, t);
     a->runs++;
+    if (a->watch) c2_watch_end(a->watch);
     c2_guard_leave();
-    store_rel(&a->running, 0); /* meets cas_acq: the next caller sees all that this one changed */
-    return run->status;
+    const int status = run->status;
+    return end_change(a, status);
 }

@@ -5,11 +5,15 @@
  * path first), under a spin lock: at microseconds an operator that lock is hardly contended, and
  * a heap keeps the order that lock-free deques cannot.
  *
+ * Each device (lane) has a heap and workers of its own; an operator of another lane is never
+ * kept, but goes to that lane's heap. The calling thread belongs to one lane or to none; then it
+ * only waits.
+ *
  * | word       | meaning                                     | changed by                         |
  * |------------|---------------------------------------------|------------------------------------|
  * | pending[v] | predecessors of v that have not run         | each of them: fetch_sub (acq_rel)  |
  * | remaining  | operators that have not run                 | after each: fetch_sub (acq_rel)    |
- * | lock       | 0 free, 1 held: heap and size               | swap (acquire), 0 (release)        |
+ * | lane: lock | 0 free, 1 held: heap and size               | swap (acquire), 0 (release)        |
  * | ready      | the heap's size, to look at without a lock  | under the lock, seq_cst            |
  * | sleepers   | workers that sleep, or are about to         | themselves, seq_cst                |
  * | bell       | counts rings; sleepers wait on it           | who has work for them: fetch_add   |
@@ -20,7 +24,8 @@
  *
  * No lost wake-up: a sleeper adds itself to `sleepers`, then reads `ready`; a pusher changes
  * `ready`, then reads `sleepers`; all four are seq_cst, so one of them sees the other (Dekker).
- * The bell was read before `ready`, so a ring after that keeps the sleeper from sleeping.
+ * The bell was read before `ready`, so a ring after that keeps the sleeper from sleeping. The end
+ * (remaining = 0, or a stop) is told by a ring too; a sleeper looks every 50 ms in any case.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -28,45 +33,72 @@
 #include "async.h"
 #include "platform.h"
 #include "team.h"
+#include "watch.h"
 
 enum { SPINS = 1000 }; /* 10-40 us of looking before a sleep that costs as much */
+
+typedef struct lane {
+    _Alignas(64) _Atomic int32_t lock;
+    int32_t size;
+    int32_t *heap;
+    _Atomic int32_t ready;
+    _Alignas(64) _Atomic int32_t sleepers;
+    _Atomic uint32_t bell;
+} lane;
 
 struct c2_dynamic {
     c2_net *net;
     const c2_graph *graph;
     const int32_t *rank;
-    int32_t workers;
+    c2_lanes lanes;
+    lane *lane;
     _Atomic int32_t *pending;
-    int32_t *heap;
     c2_run *run;
-    _Alignas(64) _Atomic int32_t lock;
-    int32_t size;
-    _Atomic int32_t ready;
+    c2_watch *watch;
+    _Atomic int32_t next_helper;
     _Alignas(64) _Atomic int32_t remaining;
-    _Alignas(64) _Atomic int32_t sleepers;
-    _Atomic uint32_t bell;
     c2_team team;
 };
 
-c2_dynamic *c2_dynamic_new(c2_net *net, const c2_graph *graph, int32_t workers) {
+/* The calling thread of a worker's functions. */
+typedef struct self {
+    int32_t number;
+    lane *lane;
+    c2_ticker *ticker;
+} self;
+
+static int32_t lane_of(const c2_dynamic *d, int32_t op) {
+    return d->lanes.of_op ? d->lanes.of_op[op] : 0;
+}
+
+void c2_dynamic_free(c2_dynamic *d) {
+    if (!d) return;
+    for (int32_t k = 0; d->lane && k < d->lanes.count; k++) free(d->lane[k].heap);
+    free(d->lane);
+    free((void *)d->pending);
+    free(d);
+}
+
+c2_dynamic *c2_dynamic_new(c2_net *net, const c2_graph *graph, const c2_lanes *lanes) {
     c2_dynamic *d = aligned_alloc(64, (sizeof *d + 63) / 64 * 64);
     if (!d) return NULL;
     memset(d, 0, sizeof *d);
     d->net = net;
     d->graph = graph;
-    d->workers = workers;
+    d->lanes = *lanes;
+    const size_t n_lanes = (size_t)lanes->count;
     d->pending = malloc(((size_t)graph->n + 1) * sizeof *d->pending);
-    d->heap = malloc(((size_t)graph->n + 1) * sizeof *d->heap);
-    if (d->pending && d->heap) return d;
+    d->lane = aligned_alloc(64, n_lanes * sizeof *d->lane);
+    int32_t *count = calloc(n_lanes, sizeof *count);
+    int ok = d->pending && d->lane && count;
+    if (d->lane) memset(d->lane, 0, n_lanes * sizeof *d->lane);
+    for (int32_t v = 0; ok && v < graph->n; v++) count[lane_of(d, v)]++;
+    for (size_t k = 0; ok && k < n_lanes; k++)
+        ok = (d->lane[k].heap = malloc(((size_t)count[k] + 1) * sizeof(int32_t))) != NULL;
+    free(count);
+    if (ok) return d;
     c2_dynamic_free(d);
     return NULL;
-}
-
-void c2_dynamic_free(c2_dynamic *d) {
-    if (!d) return;
-    free((void *)d->pending);
-    free(d->heap);
-    free(d);
 }
 
 void c2_dynamic_rank(c2_dynamic *d, const int32_t *rank) { d->rank = rank; }
@@ -75,131 +107,161 @@ static int sooner(const c2_dynamic *d, int32_t a, int32_t b) {
     return d->rank ? d->rank[a] < d->rank[b] : a < b;
 }
 
-/* ---- the heap ---- */
+/* ---- a lane's heap ---- */
 
-static void lock(c2_dynamic *d) {
-    while (swap_acq(&d->lock, 1))
-        for (int spin = 0; load_rlx(&d->lock); spin++)
+static void lock(lane *l) {
+    while (swap_acq(&l->lock, 1))
+        for (int spin = 0; load_rlx(&l->lock); spin++)
             if (spin < 200) c2_os_relax();
             else c2_os_yield();
 }
 
-static void unlock(c2_dynamic *d) {
-    store_sc(&d->ready, d->size);
-    store_rel(&d->lock, 0); /* meets lock's swap_acq */
+static void unlock(lane *l) {
+    store_sc(&l->ready, l->size);
+    store_rel(&l->lock, 0); /* meets lock's swap_acq */
 }
 
-static void push_locked(c2_dynamic *d, int32_t op) {
-    int32_t i = d->size++;
-    for (; i > 0 && sooner(d, op, d->heap[(i - 1) / 2]); i = (i - 1) / 2)
-        d->heap[i] = d->heap[(i - 1) / 2];
-    d->heap[i] = op;
+static void push_locked(const c2_dynamic *d, lane *l, int32_t op) {
+    int32_t i = l->size++;
+    for (; i > 0 && sooner(d, op, l->heap[(i - 1) / 2]); i = (i - 1) / 2)
+        l->heap[i] = l->heap[(i - 1) / 2];
+    l->heap[i] = op;
 }
 
-static int32_t pop(c2_dynamic *d) {
-    if (load_rlx(&d->ready) == 0) return -1;
+static int32_t pop(const c2_dynamic *d, lane *l) {
+    if (load_rlx(&l->ready) == 0) return -1;
     int32_t op = -1;
-    lock(d);
-    if (d->size > 0) {
-        op = d->heap[0];
-        const int32_t moved = d->heap[--d->size];
+    lock(l);
+    if (l->size > 0) {
+        op = l->heap[0];
+        const int32_t moved = l->heap[--l->size];
         int32_t i = 0;
-        for (int32_t child; (child = 2 * i + 1) < d->size; i = child) {
-            if (child + 1 < d->size && sooner(d, d->heap[child + 1], d->heap[child])) child++;
-            if (!sooner(d, d->heap[child], moved)) break;
-            d->heap[i] = d->heap[child];
+        for (int32_t child; (child = 2 * i + 1) < l->size; i = child) {
+            if (child + 1 < l->size && sooner(d, l->heap[child + 1], l->heap[child])) child++;
+            if (!sooner(d, l->heap[child], moved)) break;
+            l->heap[i] = l->heap[child];
         }
-        d->heap[i] = moved;
+        l->heap[i] = moved;
     }
-    unlock(d);
+    unlock(l);
     return op;
 }
 
-static void ring(c2_dynamic *d, int32_t work) {
-    const int32_t asleep = load_sc(&d->sleepers);
+static void ring(lane *l, int32_t work) {
+    const int32_t asleep = load_sc(&l->sleepers);
     if (asleep == 0 || work == 0) return;
-    add_rlx(&d->bell, 1);
-    c2_os_wake(&d->bell, 4, work < asleep ? work : asleep);
+    add_rlx(&l->bell, 1);
+    c2_os_wake(&l->bell, 4, work < asleep ? work : asleep);
+}
+
+/* All is done, or stopped: nobody need sleep on. */
+static void ring_the_end(c2_dynamic *d) {
+    for (int32_t k = 0; k < d->lanes.count; k++) ring(&d->lane[k], INT32_MAX);
 }
 
 /* ---- workers ---- */
 
+static int is_over(c2_dynamic *d) {
+    return !load_acq(&d->remaining) || c2_run_stopped(d->run);
+}
+
 /* Sleep until there may be something to do. */
-static void sleep_until_rung(c2_dynamic *d, c2_ticker *ticker) {
+static void sleep_until_rung(c2_dynamic *d, lane *l, const c2_ticker *ticker) {
     for (int spin = 0; spin < SPINS; spin++) {
-        if (load_rlx(&d->ready) || !load_acq(&d->remaining) || c2_run_stopped(d->run)) return;
+        if (load_rlx(&l->ready) || is_over(d)) return;
         c2_os_relax();
     }
-    const uint32_t bell = load_acq(&d->bell);
-    atomic_fetch_add(&d->sleepers, 1);
-    if (!load_sc(&d->ready) && load_sc(&d->remaining) && !c2_run_stopped(d->run))
-        c2_os_wait(&d->bell, 4, bell, c2_os_now() + 50 * 1000000);
-    atomic_fetch_sub(&d->sleepers, 1);
+    const uint32_t bell = load_acq(&l->bell);
+    atomic_fetch_add(&l->sleepers, 1);
+    if (!load_sc(&l->ready) && load_sc(&d->remaining) && !c2_run_stopped(d->run))
+        c2_os_wait(&l->bell, 4, bell, c2_os_now() + 50 * 1000000);
+    atomic_fetch_sub(&l->sleepers, 1);
     if (ticker) c2_run_stopping(d->run);
 }
 
-/* After `op`: its successors that became ready. Returns the most urgent, or -1. */
-static int32_t release_successors(c2_dynamic *d, int32_t op) {
+/* After `op`: its successors that became ready. Returns the most urgent of this lane, or -1. */
+static int32_t release_successors(c2_dynamic *d, lane *mine, int32_t op) {
     const c2_graph *g = d->graph;
-    int32_t mine = -1, pushed = 0;
+    int32_t kept = -1, pushed = 0;
     for (int32_t k = g->succ_at[op]; k < g->succ_at[op + 1]; k++) {
         int32_t v = g->succs[k];
         if (sub_acq_rel(&d->pending[v], 1) != 1) continue;
-        if (mine < 0) {
-            mine = v;
+        lane *theirs = &d->lane[lane_of(d, v)];
+        if (theirs != mine) {
+            lock(theirs);
+            push_locked(d, theirs, v);
+            unlock(theirs);
+            ring(theirs, 1);
             continue;
         }
-        if (sooner(d, v, mine)) {
-            const int32_t other = mine;
-            mine = v;
+        if (kept < 0) {
+            kept = v;
+            continue;
+        }
+        if (sooner(d, v, kept)) {
+            const int32_t other = kept;
+            kept = v;
             v = other;
         }
-        if (!pushed++) lock(d);
-        push_locked(d, v);
+        lock(mine);
+        push_locked(d, mine, v);
+        unlock(mine);
+        pushed++;
     }
-    if (pushed) {
-        unlock(d);
-        ring(d, pushed);
-    }
-    return mine;
+    ring(mine, pushed);
+    return kept;
 }
 
-static void work(c2_dynamic *d, c2_ticker *ticker) {
+/* A more urgent operator may lie on the heap than the one that a worker keeps: the order is a
+ * wish, but what the worker has just written is in its cache. */
+static void work(c2_dynamic *d, self me) {
     int32_t next = -1;
     while (!c2_run_stopped(d->run)) {
-        if (next < 0) next = pop(d);
+        if (next < 0) next = pop(d, me.lane);
         if (next < 0) {
-            if (!load_acq(&d->remaining)) break;
-            sleep_until_rung(d, ticker);
+            if (is_over(d)) break;
+            sleep_until_rung(d, me.lane, me.ticker);
             continue;
         }
         const int32_t op = next;
-        if (c2_run_op(d->net, op, d->run) != C2_OK) break;
-        next = release_successors(d, op);
+        if (c2_run_watched(d->watch, me.number, d->net, op, d->run) != C2_OK) break;
+        next = release_successors(d, me.lane, op);
         if (sub_acq_rel(&d->remaining, 1) == 1) break;
-        c2_tick(ticker, d->run);
-        /* Somebody pushed a more urgent one than what we kept? The heap's order is a wish, the
-         * data that this worker just wrote is in its cache: keep ours. */
+        c2_tick(me.ticker, d->run);
     }
-    ring(d, d->workers); /* all is done, or stopped: nobody need sleep on */
+    ring_the_end(d);
 }
 
-static void help(void *arg) { work(arg, NULL); }
+static void help(void *arg) {
+    c2_dynamic *d = arg;
+    const int32_t k = add_rlx(&d->next_helper, 1);
+    work(d, (self){k + 1, &d->lane[d->lanes.of_helper ? d->lanes.of_helper[k] : 0], NULL});
+}
 
-void c2_dynamic_run(c2_dynamic *d, int32_t first, c2_run *run, c2_ticker *ticker) {
+void c2_dynamic_run(c2_dynamic *d, int32_t first, c2_run *run, c2_ticker *ticker,
+                    c2_watch *watch) {
     const c2_graph *g = d->graph;
+    if (first >= g->n) return;
     d->run = run;
-    d->size = 0;
+    d->watch = watch;
+    for (int32_t k = 0; k < d->lanes.count; k++) d->lane[k].size = 0;
     for (int32_t v = first; v < g->n; v++) {
         int32_t missing = 0;
         for (int32_t k = g->pred_at[v]; k < g->pred_at[v + 1]; k++) missing += g->preds[k] >= first;
         store_rlx(&d->pending[v], missing);
-        if (!missing) push_locked(d, v);
+        if (!missing) push_locked(d, &d->lane[lane_of(d, v)], v);
     }
     store_rlx(&d->remaining, g->n - first);
-    store_rlx(&d->ready, d->size);
-    if (first >= g->n) return;
-    c2_team_begin(&d->team, d->workers - 1, help, d); /* hiring releases all of the above */
-    work(d, ticker);
+    for (int32_t k = 0; k < d->lanes.count; k++) store_rlx(&d->lane[k].ready, d->lane[k].size);
+    store_rlx(&d->next_helper, 0);
+
+    const int caller_works = d->lanes.of_caller >= 0;
+    const int32_t helpers = d->lanes.workers - caller_works;
+    c2_team_begin(&d->team, helpers, help, d); /* hiring releases all of the above */
+    if (d->team.count < helpers && d->lanes.count > 1)
+        c2_run_fail(run, C2_SYSTEM, NULL, -1, "the system gives no thread for each device's worker");
+    lane *mine = &d->lane[caller_works ? d->lanes.of_caller : 0];
+    if (caller_works) work(d, (self){0, mine, ticker});
+    else c2_team_wait(&d->team, run, ticker);
     c2_team_end(&d->team, run, ticker);
 }

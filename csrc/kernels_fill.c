@@ -133,8 +133,8 @@ static _Atomic uint64_t streams;
 
 static uint64_t stream(const c2_arg *seed) {
     if (seed->given) return (uint64_t)seed->i;
-    const uint64_t when = c2_random_mix((uint64_t)c2_os_now() + add_rlx(&streams, 1) * 2 + 1);
-    return c2_random_mix(when ^ c2_os_self());
+    const uint64_t when = mix64((uint64_t)c2_os_now() + add_rlx(&streams, 1) * 2 + 1);
+    return mix64(when ^ c2_os_self());
 }
 
 /* In [0, 1), as many bits as a float holds: then a fill of [0, 1) never rounds up to 1. */

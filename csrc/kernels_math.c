@@ -90,7 +90,7 @@ UNARY(sigmoid, SIGMOID, 0)
 
 /* ---- any number of inputs --------------------------------------------------------------- */
 
-/* Inputs first, first + step, ...: `most` of them here, more on the heap. */
+/* An X and its weight. FEW of them stand on the stack, more on the heap. */
 enum { FEW = 8 };
 typedef struct term {
     const void *x;
@@ -124,10 +124,18 @@ enum { BLOCK = 512 };
 #define SUM_LOOPS(t, T, dtype)                                                                     \
     static void sum_##t(const term *terms, int n, T *out, int64_t size) {                          \
         T sum[BLOCK];                                                                              \
+        if (n == 1) {                                                                              \
+            if (size) memmove(out, terms[0].x, (size_t)size * sizeof *out);                        \
+            return;                                                                                \
+        }                                                                                          \
         for (int64_t from = 0; from < size; from += BLOCK) {                                       \
             const int64_t m = size - from < BLOCK ? size - from : BLOCK;                           \
-            memcpy(sum, (const T *)terms[0].x + from, (size_t)m * sizeof *sum);                    \
-            for (int i = 1; i < n; i++) {                                                          \
+            const T *a = (const T *)terms[0].x + from, *b = (const T *)terms[1].x + from;          \
+            T *y = n == 2 ? out + from : sum;                                                      \
+            for (int64_t k = 0; k < m; k++)                                                        \
+                y[k] = a[k] + b[k];                                                                \
+            if (n == 2) continue;                                                                  \
+            for (int i = 2; i < n; i++) {                                                          \
                 const T *x = (const T *)terms[i].x + from;                                         \
                 for (int64_t k = 0; k < m; k++)                                                    \
                     sum[k] += x[k];                                                                \

@@ -7,10 +7,11 @@
  * leads out of the tensor, and one that went bad in between ends the operator with an error
  * after a part of its work.
  *
- * Side by side on one DATA blob: ScatterWeightedSum loses nothing (each element is changed by one
- * atomic operation), ScatterAssign writes and Gather reads each element whole. The order is
- * relaxed: rows say nothing about each other, and who needs to see an update takes that from an
- * edge of the net or from a mutex. SparseLengths*Sum reads with plain vector loads, for speed.
+ * ScatterWeightedSum is the one for blobs that threads share: it changes each element in one
+ * atomic operation, so that no update is lost, whatever else adds atomically to the same memory.
+ * The order is relaxed: who needs to see an update takes that from an edge of the net or from a
+ * mutex. The others use plain vector loads and stores: of a row that changes meanwhile they see,
+ * or leave, a mixture of old and new elements.
  */
 #include <string.h>
 #include "kernel_check.h"
@@ -18,7 +19,7 @@
 
 /* ---- indices ---------------------------------------------------------------------------- */
 
-enum { CHUNK = 256 };
+enum { CHUNK = 256, AHEAD = 24 };
 
 typedef struct index_list {
     c2_context *c;
@@ -27,24 +28,36 @@ typedef struct index_list {
     int64_t rows; /* what they select from */
 } index_list;
 
+/* Copies n indices as int64. A call that the compiler does not look into: what is checked
+ * afterwards is the copy, never the caller's memory once more. */
+__attribute__((noinline)) static void read_indices(const c2_tensor *t, int64_t from, int64_t n,
+                                                   int64_t *to) {
+    if (t->dtype == C2_INT32) {
+        const int32_t *p = (const int32_t *)t->data + from;
+        for (int64_t k = 0; k < n; k++)
+            to[k] = p[k];
+    } else {
+        memcpy(to, (const int64_t *)t->data + from, (size_t)n * sizeof *to);
+    }
+}
+
+static int out_of_range(const index_list *list, int64_t from, const int64_t *at) {
+    int64_t k = 0;
+    while ((uint64_t)at[k] < (uint64_t)list->rows)
+        k++;
+    return c2_fail(list->c, C2_INDEX,
+                   "input %d: index %lld at position %lld given, 0 <= index < %lld expected",
+                   list->input, (long long)at[k], (long long)(from + k), (long long)list->rows);
+}
+
 /* Indices from, from + 1, ... into `to`, n <= CHUNK of them, each checked after it was read. */
 static int take(const index_list *list, int64_t from, int64_t n, int64_t *to) {
-    if (list->tensor->dtype == C2_INT32) {
-        const int32_t *p = (const int32_t *)list->tensor->data + from;
-        for (int64_t k = 0; k < n; k++)
-            to[k] = c2_i32_load(p + k, C2_RELAXED);
-    } else {
-        const int64_t *p = (const int64_t *)list->tensor->data + from;
-        for (int64_t k = 0; k < n; k++)
-            to[k] = c2_i64_load(p + k, C2_RELAXED);
-    }
+    read_indices(list->tensor, from, n, to);
+    uint64_t bad = 0; /* its sign bit: that of an index, or of last - index, was set */
+    const uint64_t last = (uint64_t)list->rows - 1;
     for (int64_t k = 0; k < n; k++)
-        if ((uint64_t)to[k] >= (uint64_t)list->rows)
-            return c2_fail(
-                list->c, C2_INDEX,
-                "input %d: index %lld at position %lld given, 0 <= index < %lld expected",
-                list->input, (long long)to[k], (long long)(from + k), (long long)list->rows);
-    return C2_OK;
+        bad |= (uint64_t)to[k] | (last - (uint64_t)to[k]);
+    return bad >> 63 ? out_of_range(list, from, to) : C2_OK;
 }
 
 static int64_t chunk(const index_list *list, int64_t from) {
@@ -103,26 +116,20 @@ static int rows_input(c2_context *c, int i, const c2_tensor *rows, const c2_tens
 
 /* ---- Gather(DATA, INDICES) -> OUTPUT ---------------------------------------------------- */
 
-#define MOVE_ROW(t, T)                                                                             \
-    static inline void read_row_##t(const void *from, void *to, int64_t n) {                       \
-        for (int64_t k = 0; k < n; k++)                                                            \
-            ((T *)to)[k] = c2_##t##_load((const T *)from + k, C2_RELAXED);                         \
-    }                                                                                              \
-    static inline void write_row_##t(const void *from, void *to, int64_t n) {                      \
-        for (int64_t k = 0; k < n; k++)                                                            \
-            c2_##t##_store((T *)to + k, ((const T *)from)[k], C2_RELAXED);                         \
-    }
-MOVE_ROW(u8, uint8_t)
-MOVE_ROW(u16, uint16_t)
-MOVE_ROW(u32, uint32_t)
-MOVE_ROW(u64, uint64_t)
-
-#define BY_ITEMSIZE(X)                                                                             \
-    switch (item) {                                                                                \
-    case 1: X(u8); break;                                                                          \
-    case 2: X(u16); break;                                                                         \
-    case 4: X(u32); break;                                                                         \
-    default: X(u64); break;                                                                        \
+/* to[k] = from[k] for rows of `bytes`, where `from` or `to` is the row of an index. */
+#define COPY_ROWS(FROM, TO)                                                                        \
+    switch (bytes) {                                                                               \
+    case 4: /* a constant size is a move, not a call */                                            \
+        for (int64_t k = 0; k < m; k++)                                                            \
+            memcpy(TO, FROM, 4);                                                                   \
+        break;                                                                                     \
+    case 8:                                                                                        \
+        for (int64_t k = 0; k < m; k++)                                                            \
+            memcpy(TO, FROM, 8);                                                                   \
+        break;                                                                                     \
+    default:                                                                                       \
+        for (int64_t k = 0; k < m; k++)                                                            \
+            memcpy(TO, FROM, (size_t)bytes);                                                       \
     }
 
 static int gather(c2_context *c) {
@@ -137,17 +144,14 @@ static int gather(c2_context *c) {
     if (!(out = c2_out_like(c, 0, &rows))) return C2_NO_MEMORY;
     if (out->size == 0) return C2_OK;
 
-    const int64_t n = out->size / indices->size; /* elements of a row */
-    const int64_t item = c2_itemsize(out->dtype), row = n * item;
-    char *to = out->data;
+    const int64_t bytes = out->size / indices->size * c2_itemsize(out->dtype);
+    const char *rows_in = data->data;
     int64_t at[CHUNK];
     for (int64_t from = 0; from < indices->size; from += CHUNK) {
         const int64_t m = chunk(&list, from);
         if ((status = take(&list, from, m, at))) return status;
-#define READ(t)                                                                                    \
-    for (int64_t k = 0; k < m; k++, to += row)                                                     \
-    read_row_##t((const char *)data->data + at[k] * row, to, n)
-        BY_ITEMSIZE(READ)
+        char *to = (char *)out->data + from * bytes;
+        COPY_ROWS(rows_in + at[k] * bytes, to + k * bytes)
     }
     return C2_OK;
 }
@@ -166,17 +170,14 @@ static int scatter_assign(c2_context *c) {
     const index_list list = {c, indices, 1, data->shape[0]};
     if ((status = check_indices(&list)) || slices->size == 0) return status;
 
-    const int64_t n = slices->size / indices->size;
-    const int64_t item = c2_itemsize(data->dtype), row = n * item;
-    const char *x = slices->data;
+    const int64_t bytes = slices->size / indices->size * c2_itemsize(data->dtype);
+    char *rows_out = data->data;
     int64_t at[CHUNK];
     for (int64_t from = 0; from < indices->size; from += CHUNK) {
         const int64_t m = chunk(&list, from);
         if ((status = take(&list, from, m, at))) return status;
-#define WRITE(t)                                                                                   \
-    for (int64_t k = 0; k < m; k++, x += row)                                                      \
-    write_row_##t(x, (char *)data->data + at[k] * row, n)
-        BY_ITEMSIZE(WRITE)
+        const char *x = (const char *)slices->data + from * bytes;
+        COPY_ROWS(x + k * bytes, rows_out + at[k] * bytes)
     }
     return C2_OK;
 }
@@ -232,13 +233,15 @@ static int scatter_weighted_sum(c2_context *c) {
     const index_list list = {c, indices, 2, x0->shape[0]};
     if ((status = check_indices(&list)) || x->size == 0) return status;
 
-    const int64_t n = x->size / indices->size;
+    const int64_t n = x->size / indices->size, item = c2_itemsize(x0->dtype);
     int64_t at[CHUNK];
     for (int64_t from = 0; from < indices->size; from += CHUNK) {
         const int64_t m = chunk(&list, from);
         if ((status = take(&list, from, m, at))) return status;
         for (int64_t k = 0; k < m; k++) {
             const int64_t row = at[k] * n, slice = (from + k) * n;
+            if (k + AHEAD < m) /* a locked operation waits for its line; ask for it in time */
+                __builtin_prefetch((char *)x0->data + at[k + AHEAD] * n * item, 1);
             if (x0->dtype == C2_FLOAT32)
                 update_row_f32((float *)x0->data + row, n, w0, terms, n_terms, slice);
             else

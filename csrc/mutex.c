@@ -125,11 +125,12 @@ int c2_mutex_lock_slow(_Atomic uint64_t *word, int64_t timeout_ns) {
     }
 }
 
-/* The unlock touches the word for the last time in the exchange: the next owner may free the
- * memory, and the wake uses only its address. A stray wake is allowed everywhere. */
+/* The word has WAITERS, and nobody but the owner changes such a word: a store will do. It is the
+ * last time that the unlock touches the word: the next owner may free the memory, and the wake
+ * uses only its address. A stray wake is allowed everywhere. */
 int c2_mutex_unlock_slow(_Atomic uint64_t *word, uint64_t seen) {
     if (owner_of(seen) != c2_os_self()) return C2_NOT_OWNER;
-    swap_rel(word, 0);
+    store_rel(word, 0);
     c2_os_wake(low_half((const void *)word), 4, 1);
     return C2_OK;
 }

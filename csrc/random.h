@@ -2,23 +2,18 @@
  * is no state that threads would share, and any part of a tensor can be filled alone.
  *
  * The generator is SplitMix64: G. L. Steele, D. Lea, C. H. Flood, "Fast Splittable Pseudorandom
- * Number Generators", OOPSLA 2014; the mixing constants are D. Stafford's "variant 13", as there.
+ * Number Generators", OOPSLA 2014; mix64 in cpu.h is its last step.
  * Good for initial values and sampling, not for secrets.
  */
 #ifndef C2_RANDOM_H
 #define C2_RANDOM_H
 
 #include <stdint.h>
-
-static inline uint64_t c2_random_mix(uint64_t z) {
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
+#include "cpu.h"
 
 /* 64 random bits: the k-th of the stream, from 0. */
 static inline uint64_t c2_random_bits(uint64_t seed, uint64_t k) {
-    return c2_random_mix(seed + (k + 1) * 0x9e3779b97f4a7c15u);
+    return mix64(seed + (k + 1) * 0x9e3779b97f4a7c15u);
 }
 
 #endif

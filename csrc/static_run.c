@@ -28,6 +28,7 @@
 #include "async.h"
 #include "platform.h"
 #include "team.h"
+#include "watch.h"
 
 typedef struct program {
     _Alignas(64) _Atomic uint32_t done;
@@ -39,8 +40,9 @@ struct c2_static {
     c2_net *net;
     const c2_schedule *schedule;
     c2_run *run;
+    c2_watch *watch;
     program *programs;
-    _Atomic int32_t next_helper; /* gives each helper the program that it looks at first */
+    _Atomic int32_t next_helper; /* gives each helper its number and the program to look at first */
     c2_team team;
 };
 
@@ -69,14 +71,21 @@ static int take(program *p) {
     return load_rlx(&p->lease) == 0 && cas_acq(&p->lease, &nobody, 1);
 }
 
-static void execute(c2_static *s, int32_t w, uint32_t upto, c2_ticker *ticker);
+/* The thread that calls: its number among the workers (for who watches), and the ticker where it
+ * is the calling one. */
+typedef struct self {
+    int32_t number;
+    c2_ticker *ticker;
+} self;
 
-static void wait_for_slow(c2_static *s, int32_t w, uint32_t count, c2_ticker *ticker) {
+static void execute(c2_static *s, int32_t w, uint32_t upto, self me);
+
+static void wait_for_slow(c2_static *s, int32_t w, uint32_t count, self me) {
     program *p = &s->programs[w];
     for (int spin = 0; load_acq(&p->done) < count; spin++) {
         if (c2_run_stopped(s->run)) return;
         if (take(p)) {
-            execute(s, w, count, ticker);
+            execute(s, w, count, me);
             store_rel(&p->lease, 0); /* meets take's cas_acq */
             continue;
         }
@@ -85,13 +94,13 @@ static void wait_for_slow(c2_static *s, int32_t w, uint32_t count, c2_ticker *ti
         if (spin < 2000) c2_os_relax();
         else {
             c2_os_yield();
-            if (ticker) c2_run_stopping(s->run);
+            if (me.ticker) c2_run_stopping(s->run);
         }
     }
 }
 
 /* The lease is ours: run the program's items up to, not with, `upto`. */
-static void execute(c2_static *s, int32_t w, uint32_t upto, c2_ticker *ticker) {
+static void execute(c2_static *s, int32_t w, uint32_t upto, self me) {
     program *p = &s->programs[w];
     const c2_item *items = s->schedule->items + s->schedule->start[w];
     c2_run *const run = s->run;
@@ -101,24 +110,24 @@ static void execute(c2_static *s, int32_t w, uint32_t upto, c2_ticker *ticker) {
         for (uint32_t k = item.waits, end = items[i + 1].waits; k < end; k++) {
             const c2_wait_for wait = s->schedule->waits[k];
             if (load_acq(&s->programs[wait.worker].done) < (uint32_t)wait.count)
-                wait_for_slow(s, wait.worker, (uint32_t)wait.count, ticker);
+                wait_for_slow(s, wait.worker, (uint32_t)wait.count, me);
         }
         if (c2_run_stopped(run)) break;
-        if (c2_run_op(s->net, item.op, run) != C2_OK) break;
+        if (c2_run_watched(s->watch, me.number, s->net, item.op, run) != C2_OK) break;
         if (item.publish) store_rel(&p->done, i + 1);
-        c2_tick(ticker, run);
+        c2_tick(me.ticker, run);
     }
     p->at = i;
     if (i == length(s, w)) store_rel(&p->done, i);
 }
 
 /* Whatever program nobody executes, to its end; w first. */
-static void execute_all(c2_static *s, int32_t w, c2_ticker *ticker) {
+static void execute_all(c2_static *s, int32_t w, self me) {
     for (int32_t k = 0; k < s->schedule->workers; k++) {
         const int32_t v = (w + k) % s->schedule->workers;
         program *p = &s->programs[v];
         if (load_acq(&p->done) < length(s, v) && take(p)) {
-            execute(s, v, length(s, v), ticker);
+            execute(s, v, length(s, v), me);
             store_rel(&p->lease, 0);
         }
     }
@@ -126,12 +135,15 @@ static void execute_all(c2_static *s, int32_t w, c2_ticker *ticker) {
 
 static void help(void *arg) {
     c2_static *s = arg;
-    execute_all(s, 1 + add_rlx(&s->next_helper, 1), NULL);
+    const int32_t number = 1 + add_rlx(&s->next_helper, 1);
+    execute_all(s, number, (self){number, NULL});
 }
 
-void c2_static_run(c2_static *s, c2_run *run, c2_ticker *ticker) {
+void c2_static_run(c2_static *s, c2_run *run, c2_ticker *ticker, c2_watch *watch) {
+    const self me = {0, ticker};
     const int32_t workers = s->schedule->workers;
     s->run = run;
+    s->watch = watch;
     for (int32_t w = 0; w < workers; w++) {
         s->programs[w].at = 0;
         store_rlx(&s->programs[w].done, 0);
@@ -139,7 +151,7 @@ void c2_static_run(c2_static *s, c2_run *run, c2_ticker *ticker) {
     }
     store_rlx(&s->next_helper, 0);
     c2_team_begin(&s->team, workers - 1, help, s); /* hiring releases the words above */
-    execute_all(s, 0, ticker);
-    for (int32_t w = 0; w < workers; w++) wait_for_slow(s, w, length(s, w), ticker);
+    execute_all(s, 0, me);
+    for (int32_t w = 0; w < workers; w++) wait_for_slow(s, w, length(s, w), me);
     c2_team_end(&s->team, run, ticker);
 }

@@ -30,18 +30,23 @@ void c2_team_begin(c2_team *team, int32_t count, void (*body)(void *), void *arg
     }
 }
 
+static void sleep_while(c2_team *team, uint32_t left, c2_run *run, const c2_ticker *ticker) {
+    c2_os_wait(&team->helpers, 4, left, c2_os_now() + 50 * 1000000);
+    if (ticker) c2_run_stopping(run);
+}
+
+void c2_team_wait(c2_team *team, c2_run *run, const c2_ticker *ticker) {
+    uint32_t left;
+    while ((left = load_acq(&team->helpers)) != 0) sleep_while(team, left, run, ticker);
+}
+
 void c2_team_end(c2_team *team, c2_run *run, const c2_ticker *ticker) {
     for (int32_t k = 0; k < team->count; k++)
         if (c2_pool_revoke(team->hired[k].worker, team->hired[k].ticket))
             sub_acq_rel(&team->helpers, 1);
     uint32_t left;
     /* A helper that has begun has found nothing left to do, or does the last bit: spin first. */
-    for (int spin = 0; (left = load_acq(&team->helpers)) != 0; spin++) {
-        if (spin < 1000) {
-            c2_os_relax();
-            continue;
-        }
-        c2_os_wait(&team->helpers, 4, left, c2_os_now() + 50 * 1000000);
-        if (ticker) c2_run_stopping(run);
-    }
+    for (int spin = 0; (left = load_acq(&team->helpers)) != 0; spin++)
+        if (spin < 1000) c2_os_relax();
+        else sleep_while(team, left, run, ticker);
 }

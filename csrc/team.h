@@ -16,7 +16,6 @@ typedef struct c2_team {
     _Alignas(64) _Atomic uint32_t helpers;
     void (*body)(void *); /* a helper's work */
     void *arg;
-    c2_run *run;
     int32_t count;
     struct {
         c2_worker *worker;
@@ -26,6 +25,8 @@ typedef struct c2_team {
 
 /* Ask for `count` helpers that each call body(arg) inside a guard. Fewer may come. */
 void c2_team_begin(c2_team *team, int32_t count, void (*body)(void *), void *arg);
+/* Sleep until all of them have come and gone. */
+void c2_team_wait(c2_team *team, c2_run *run, const c2_ticker *ticker);
 /* Take back who has not begun, and wait for the others. ticker: not NULL where signals are to be
  * polled. */
 void c2_team_end(c2_team *team, c2_run *run, const c2_ticker *ticker);

@@ -20,8 +20,12 @@ typedef struct array {
 /* ---- which element -------------------------------------------------------------------------- */
 
 static COLD Py_ssize_t refuse_index(PyObject *index, Py_ssize_t size) {
-    PyErr_Format(PyExc_IndexError, "index: %S is out of range; accepted: %zd..%zd", index, -size,
-                 size - 1);
+    PyObject *text = text_of(index);
+    if (text) {
+        PyErr_Format(PyExc_IndexError, "index: %U is out of range; accepted: %zd..%zd", text, -size,
+                     size - 1);
+    }
+    Py_XDECREF(text);
     return -1;
 }
 
@@ -214,7 +218,8 @@ static PyMethodDef array_methods[] = {
     METHOD("load", array_load, DOC_LOAD(W)),
     METHOD("store", array_store, DOC_STORE(W)),
     METHOD("compare_exchange", array_compare_exchange, DOC_COMPARE_EXCHANGE(W)),
-    C2_FETCH_METHODS(ARRAY_FETCH_METHOD) METHOD("wait", array_wait, DOC_WAIT(W)),
+    C2_FETCH_METHODS(ARRAY_FETCH_METHOD) /* exchange, fetch_add .. fetch_max */
+    METHOD("wait", array_wait, DOC_WAIT(W)),
     METHOD("notify", array_notify, DOC_NOTIFY(W)),
     {"cell", array_cell, METH_O,
      DOC_SIGNATURE("cell", W "/") "The element as an object of its own: the fastest way to a "

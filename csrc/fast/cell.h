@@ -138,7 +138,8 @@ static PyMethodDef cell_methods[] = {
     METHOD("load", cell_load, DOC_LOAD(W)),
     METHOD("store", cell_store, DOC_STORE(W)),
     METHOD("compare_exchange", cell_compare_exchange, DOC_COMPARE_EXCHANGE(W)),
-    C2_FETCH_METHODS(CELL_FETCH_METHOD) METHOD("wait", cell_wait, DOC_WAIT(W)),
+    C2_FETCH_METHODS(CELL_FETCH_METHOD) /* exchange, fetch_add .. fetch_max */
+    METHOD("wait", cell_wait, DOC_WAIT(W)),
     METHOD("notify", cell_notify, DOC_NOTIFY(W)),
     {"__reduce__", refuse_pickle, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
@@ -157,11 +158,7 @@ static PyType_Slot cell_slots[] = {
 };
 
 static PyType_Spec cell_spec = {
-    "caffe2op._core.fast.Cell",
-    sizeof(cell),
-    0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
-    cell_slots,
+    "caffe2op.atomics.Cell", sizeof(cell), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, cell_slots,
 };
 
 #endif

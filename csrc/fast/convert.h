@@ -76,10 +76,22 @@ static COLD bool refuse_type(PyObject *o, const char *argument, const char *acce
     return false;
 }
 
+/* repr(o), or its type where Python refuses to write out an int of thousands of digits. */
+static COLD PyObject *text_of(PyObject *o) {
+    PyObject *text = PyObject_Repr(o);
+    if (text || !PyErr_ExceptionMatches(PyExc_ValueError)) return text;
+    PyErr_Clear();
+    return PyUnicode_FromString("a huge int");
+}
+
 static COLD bool refuse_range(PyObject *o, const char *argument, const char *dtype,
                               const char *range) {
-    PyErr_Format(PyExc_OverflowError, "%s: %R does not fit %s; accepted: %s", argument, o, dtype,
-                 range);
+    PyObject *text = text_of(o);
+    if (text) {
+        PyErr_Format(PyExc_OverflowError, "%s: %U does not fit %s; accepted: %s", argument, text,
+                     dtype, range);
+    }
+    Py_XDECREF(text);
     return false;
 }
 
@@ -184,12 +196,13 @@ static inline PyObject *u64_to(uint64_t v) {
 
 /* ---- floats -------------------------------------------------------------------------------- */
 
-static COLD bool f64_from_slow(PyObject *o, double *v, const char *argument) {
+static COLD bool float_slow(PyObject *o, double *v, const char *argument, const char *dtype,
+                            const char *range) {
     *v = PyFloat_AsDouble(o);
     if (*v != -1.0 || !PyErr_Occurred()) return true;
     if (PyErr_ExceptionMatches(PyExc_OverflowError)) {
         PyErr_Clear();
-        return refuse_range(o, argument, "float64", "-1.797e308..1.797e308, inf, nan");
+        return refuse_range(o, argument, dtype, range);
     }
     if (PyErr_ExceptionMatches(PyExc_TypeError)) {
         PyErr_Clear();
@@ -198,20 +211,26 @@ static COLD bool f64_from_slow(PyObject *o, double *v, const char *argument) {
     return false;
 }
 
-static inline bool f64_from(PyObject *o, double *v, const char *argument) {
-    if (unlikely(Py_TYPE(o) != &PyFloat_Type)) return f64_from_slow(o, v, argument);
+static inline bool float_from(PyObject *o, double *v, const char *argument, const char *dtype,
+                              const char *range) {
+    if (unlikely(Py_TYPE(o) != &PyFloat_Type)) return float_slow(o, v, argument, dtype, range);
     *v = PyFloat_AsDouble(o);
     return true;
+}
+
+#define F64_RANGE "-1.797e308..1.797e308, inf, nan"
+#define F32_RANGE "-3.4028e38..3.4028e38, inf, nan"
+
+static inline bool f64_from(PyObject *o, double *v, const char *argument) {
+    return float_from(o, v, argument, "float64", F64_RANGE);
 }
 
 /* Rounds as C does; a finite number that would become infinite is refused. */
 static inline bool f32_from(PyObject *o, float *v, const char *argument) {
     double wide;
-    if (unlikely(!f64_from(o, &wide, argument))) return false;
+    if (unlikely(!float_from(o, &wide, argument, "float32", F32_RANGE))) return false;
     *v = (float)wide;
-    if (unlikely(isinf(*v) && !isinf(wide))) {
-        return refuse_range(o, argument, "float32", "-3.4028e38..3.4028e38, inf, nan");
-    }
+    if (unlikely(isinf(*v) && !isinf(wide))) return refuse_range(o, argument, "float32", F32_RANGE);
     return true;
 }
 

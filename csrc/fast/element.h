@@ -164,28 +164,29 @@ static int b8_differs_(void *p, PyObject *expected, int order, uint64_t *bits) {
     return (*bits != 0) != e;
 }
 
-#define ROW(t, T, code, dtype)                                                                     \
-    [code] = {dtype,                                                                               \
-              sizeof(T),                                                                           \
-              t##_load_,                                                                           \
-              t##_store_,                                                                          \
-              t##_exchange_,                                                                       \
-              t##_add_,                                                                            \
-              t##_sub_,                                                                            \
-              t##_and_,                                                                            \
-              t##_or_,                                                                             \
-              t##_xor_,                                                                            \
-              t##_min_,                                                                            \
-              t##_max_,                                                                            \
-              t##_compare_exchange_,                                                               \
-              t##_differs_},
+#define ROW(t, T, dtype)                                                                           \
+    {dtype,                                                                                        \
+     sizeof(T),                                                                                    \
+     t##_load_,                                                                                    \
+     t##_store_,                                                                                   \
+     t##_exchange_,                                                                                \
+     t##_add_,                                                                                     \
+     t##_sub_,                                                                                     \
+     t##_and_,                                                                                     \
+     t##_or_,                                                                                      \
+     t##_xor_,                                                                                     \
+     t##_min_,                                                                                     \
+     t##_max_,                                                                                     \
+     t##_compare_exchange_,                                                                        \
+     t##_differs_}
 
 static const element elements[C2_DTYPES] = {
-    ROW(b8, bool, C2_BOOL, "bool") ROW(i8, int8_t, C2_INT8, "int8")
-        ROW(i16, int16_t, C2_INT16, "int16") ROW(i32, int32_t, C2_INT32, "int32")
-            ROW(i64, int64_t, C2_INT64, "int64") ROW(u8, uint8_t, C2_UINT8, "uint8")
-                ROW(u16, uint16_t, C2_UINT16, "uint16") ROW(u32, uint32_t, C2_UINT32, "uint32")
-                    ROW(u64, uint64_t, C2_UINT64, "uint64") ROW(f32, float, C2_FLOAT32, "float32")
-                        ROW(f64, double, C2_FLOAT64, "float64")};
+    [C2_BOOL] = ROW(b8, bool, "bool"),          [C2_INT8] = ROW(i8, int8_t, "int8"),
+    [C2_INT16] = ROW(i16, int16_t, "int16"),    [C2_INT32] = ROW(i32, int32_t, "int32"),
+    [C2_INT64] = ROW(i64, int64_t, "int64"),    [C2_UINT8] = ROW(u8, uint8_t, "uint8"),
+    [C2_UINT16] = ROW(u16, uint16_t, "uint16"), [C2_UINT32] = ROW(u32, uint32_t, "uint32"),
+    [C2_UINT64] = ROW(u64, uint64_t, "uint64"), [C2_FLOAT32] = ROW(f32, float, "float32"),
+    [C2_FLOAT64] = ROW(f64, double, "float64"),
+};
 
 #endif

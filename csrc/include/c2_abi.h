@@ -269,10 +269,32 @@ enum c2_mode {
     C2_MODE_DYNAMIC = 3  /* whoever is free takes what is ready, by critical path */
 };
 
-/* Borrows the net and the graph. workers >= 1, the caller included. lanes: the device of each
- * operator, or NULL; lane k has lane_workers[k] workers, lane 0 with the caller among them.
- * NULL when out of memory. */
+/* Borrows the net and the graph. workers >= 1, the caller included. NULL when out of memory. */
 c2_async *c2_async_new(c2_net *net, const c2_graph *graph, int workers);
+
+/* Before the first run: devices. Operator v runs on lane lane_of_op[v] only, and lane k has
+ * lane_workers[k] >= 1 workers; with C2_LANE_CALLER in its flags, the calling thread is one of
+ * them (of one lane at most). Nets with lanes always run in the dynamic way. C2_OK, C2_VALUE,
+ * C2_NO_MEMORY. */
+enum c2_lane_flag { C2_LANE_CALLER = 1 };
+int c2_async_lanes(c2_async *async, const int32_t *lane_of_op, int n_lanes,
+                   const int32_t *lane_workers, const int32_t *lane_flags);
+
+/* Between runs: measure each operator's time in the following runs (about 20 ns an operator).
+ * 1: from zero again; 0: no longer, the figures stay. C2_OK, C2_BUSY, C2_NO_MEMORY. */
+int c2_async_profile(c2_async *async, int on);
+/* How often each operator ran while measured, its mean time, and the standard deviation. */
+int c2_async_costs(const c2_async *async, int64_t *counts, double *mean_ns, double *deviation_ns);
+
+/* Between runs: keep the last `capacity` events of each worker; 0: none. */
+typedef struct c2_event {
+    int32_t op;
+    int32_t worker; /* 0 is the calling thread */
+    int64_t begin_ns, end_ns; /* of the monotonic clock */
+} c2_event;
+int c2_async_trace(c2_async *async, int64_t capacity);
+/* Between runs: the events kept, worker by worker, oldest first; at most `most`. How many. */
+int64_t c2_async_events(const c2_async *async, c2_event *out, int64_t most);
 void c2_async_free(c2_async *async);
 void c2_async_mode(c2_async *async, int mode);
 /* Runs the net once. One run at a time: C2_BUSY while another is on. Returns run->status.

@@ -188,6 +188,90 @@ TEST(blobs_make_the_edges) {
     c2_graph_free(want);
 }
 
+/* Each operator notes on which thread it ran. */
+typedef struct noted {
+    watched *w;
+    uint64_t *thread;
+} noted;
+static noted notes;
+static int note(c2_context *c) {
+    const place *p = c->handle;
+    notes.thread[p->v] = c2_os_self();
+    return watch(c);
+}
+
+TEST(lanes_keep_their_operators) {
+    edges e = random_graph(400, 10, 11);
+    watched w;
+    open_net(&w, &e, 500, 2);
+    int32_t lane[400];
+    uint64_t thread[400];
+    notes = (noted){&w, thread};
+    for (int v = 0; v < 400; v++) {
+        lane[v] = v % 3;
+        c2_net_set(w.net, v, note, &places[v], 0, NULL, 0, NULL, NULL, 0);
+    }
+    for (int caller = 0; caller < 2; caller++) {
+        const int32_t workers[] = {1, 1, 1}, flags[] = {0, caller ? C2_LANE_CALLER : 0, 0};
+        c2_async *a = c2_async_new(w.net, w.graph, 2);
+        CHECK_EQ(c2_async_lanes(a, lane, 3, workers, flags), C2_OK);
+        for (int k = 0; k < 20; k++) {
+            c2_run run = {0};
+            memset(w.stamp, 0, (size_t)e.n * sizeof *w.stamp);
+            CHECK_EQ(c2_async_run(a, &run), C2_OK);
+            /* one worker each: a lane is a thread, and no two lanes are the same one */
+            for (int v = 3; v < 400; v++) CHECK(thread[v] == thread[v % 3]);
+            CHECK(thread[0] != thread[1] && thread[1] != thread[2] && thread[0] != thread[2]);
+            CHECK((thread[1] == c2_os_self()) == caller);
+        }
+        c2_async_free(a);
+    }
+    CHECK_EQ(load_rlx(&w.early), 0);
+
+    const int32_t good[] = {1, 1, 1}, none[] = {0, 0, 0}, both[] = {1, 1, 0}, zero[] = {1, 0, 1};
+    c2_async *a = c2_async_new(w.net, w.graph, 2);
+    CHECK_EQ(c2_async_lanes(a, lane, 0, good, none), C2_VALUE);
+    CHECK_EQ(c2_async_lanes(a, lane, 2, good, none), C2_VALUE); /* an operator on lane 2 */
+    CHECK_EQ(c2_async_lanes(a, lane, 3, zero, none), C2_VALUE);
+    CHECK_EQ(c2_async_lanes(a, lane, 3, good, both), C2_VALUE);
+    CHECK_EQ(c2_async_lanes(a, lane, 3, good, none), C2_OK);
+    c2_async_free(a);
+    close_net(&w, &e);
+}
+
+TEST(a_trace_has_every_operator_once_and_in_order) {
+    edges e = stencil(8, 50);
+    watched w;
+    open_net(&w, &e, 500, 2);
+    for (int mode = C2_MODE_SERIAL; mode <= C2_MODE_DYNAMIC; mode++) {
+        c2_async *a = c2_async_new(w.net, w.graph, 3);
+        c2_async_mode(a, mode);
+        CHECK_EQ(c2_async_trace(a, e.n), C2_OK);
+        CHECK_EQ(c2_async_profile(a, 1), C2_OK);
+        c2_run run = {0};
+        memset(w.stamp, 0, (size_t)e.n * sizeof *w.stamp);
+        CHECK_EQ(c2_async_run(a, &run), C2_OK);
+        c2_event events[400], at[400] = {{0}};
+        int64_t counts[400];
+        double mean[400], deviation[400];
+        CHECK_EQ(c2_async_events(a, events, 400), e.n);
+        for (int k = 0; k < 400; k++) {
+            CHECK(events[k].begin_ns <= events[k].end_ns);
+            CHECK(at[events[k].op].end_ns == 0);
+            at[events[k].op] = events[k];
+        }
+        for (int v = 0; v < 400; v++)
+            for (int32_t p = w.graph->pred_at[v]; p < w.graph->pred_at[v + 1]; p++)
+                CHECK(at[w.graph->preds[p]].end_ns <= at[v].begin_ns);
+        CHECK_EQ(c2_async_costs(a, counts, mean, deviation), C2_OK);
+        for (int v = 0; v < 400; v++) CHECK(counts[v] == 1 && mean[v] > 0 && deviation[v] == 0);
+        CHECK_EQ(c2_async_trace(a, 0), C2_OK);
+        CHECK_EQ(c2_async_profile(a, 0), C2_OK);
+        c2_async_free(a);
+    }
+    close_net(&w, &e);
+}
+
 int main(void) {
     RUN(empty_and_single);
     RUN(known_shapes);
@@ -195,6 +279,8 @@ int main(void) {
     RUN(long_operators_are_shared_in_the_first_run);
     RUN(a_failure_stops_the_run_and_the_net_runs_again);
     RUN(one_run_at_a_time);
+    RUN(lanes_keep_their_operators);
+    RUN(a_trace_has_every_operator_once_and_in_order);
     RUN(edges_must_go_forward);
     RUN(blobs_make_the_edges);
     return report();

@@ -1,19 +1,8 @@
 /* bulk.c against plain loops: values, wrapping, bad indices, and threads that lose nothing. */
+#define _GNU_SOURCE
 #include "../bulk.c"
-#include "../dtype.c"
 
-#include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-static int failures;
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            failures++;                                                                            \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
-        }                                                                                          \
-    } while (0)
+#include "threads.h"
 
 static uint64_t state = 88172645463325252u;
 static uint64_t next_random(void) {
@@ -60,18 +49,18 @@ static void draw_indices(void) {
     }
 C2_NUMBER_TYPES(DEFINE_TEST)
 
-static void test_values(void) {
+TEST(like_plain_loops) {
     for (int step = 0; step < 2; step++) {
         draw_indices();
-#define RUN(t, T, code, W)                                                                         \
+#define EACH(t, T, code, W)                                                                        \
     test_##t(indices32, C2_INT32, step);                                                           \
     test_##t(indices64, C2_INT64, step);
-        C2_NUMBER_TYPES(RUN)
-#undef RUN
+        C2_NUMBER_TYPES(EACH)
+#undef EACH
     }
 }
 
-static void test_wraps(void) {
+TEST(integers_wrap) {
     int16_t base = 32767, value = 1, scale = -32768, factor = 3;
     const int32_t index = -1;
     CHECK(c2_scatter_add(C2_INT16, &base, 1, &index, C2_INT32, &value, 0, 1, NULL, NULL) == C2_OK);
@@ -81,7 +70,7 @@ static void test_wraps(void) {
 }
 
 /* A bad index anywhere leaves the array as it was, and is named by its position. */
-static void test_bad_index(void) {
+TEST(a_bad_index_changes_nothing) {
     const int64_t wrong[] = {3, -4, INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN};
     for (int w = 0; w < 6; w++)
         for (int position = 0; position < 40; position++) {
@@ -106,7 +95,7 @@ static void test_bad_index(void) {
     CHECK(c2_scatter_add(C2_INT64, NULL, 0, &zero, C2_INT64, &zero, 0, 0, NULL, &bad) == C2_OK);
 }
 
-static void test_types(void) {
+TEST(other_types_are_refused) {
     int64_t x = 0;
     CHECK(c2_scatter_add(C2_BOOL, &x, 1, &x, C2_INT64, &x, 0, 1, NULL, NULL) == C2_TYPE);
     CHECK(c2_scatter_add(C2_INT64, &x, 1, &x, C2_UINT64, &x, 0, 1, NULL, NULL) == C2_TYPE);
@@ -140,10 +129,10 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static void test_threads(void) {
+TEST(threads_lose_nothing) {
     pthread_t threads[THREADS];
     for (int t = 0; t < THREADS; t++)
-        pthread_create(&threads[t], NULL, adder, seen[t]);
+        threads[t] = go(adder, seen[t]);
     for (int t = 0; t < THREADS; t++)
         pthread_join(threads[t], NULL);
     int64_t *all = &seen[0][0];
@@ -159,7 +148,7 @@ static void test_threads(void) {
 }
 
 /* A large table takes the loop that asks ahead. */
-static void test_large_table(void) {
+TEST(a_large_table) {
     const int64_t slots = 1 << 18;
     int64_t *base = calloc((size_t)slots, sizeof *base), sum = 0;
     int64_t *wide = malloc(N * sizeof *wide);
@@ -188,12 +177,11 @@ static void *flipper(void *arg) {
     return NULL;
 }
 
-static void test_changing_indices(void) {
+TEST(changing_indices_never_lead_outside) {
     static int64_t fenced[2048];
-    pthread_t thread;
     const int64_t one = 1;
-    pthread_create(&thread, NULL, flipper, NULL);
-    for (int r = 0; r < 20000; r++) {
+    const pthread_t thread = go(flipper, NULL);
+    for (int r = 0; r < (SANITIZED ? 2000 : 20000); r++) {
         int64_t bad = -1;
         const int status =
             c2_scatter_add(C2_INT64, fenced, 8, flipping, C2_INT64, &one, 0, 64, NULL, &bad);
@@ -206,13 +194,12 @@ static void test_changing_indices(void) {
 }
 
 int main(void) {
-    test_values();
-    test_wraps();
-    test_bad_index();
-    test_types();
-    test_threads();
-    test_large_table();
-    test_changing_indices();
-    printf("bulk: %s\n", failures ? "FAILED" : "ok");
-    return failures != 0;
+    RUN(like_plain_loops);
+    RUN(integers_wrap);
+    RUN(a_bad_index_changes_nothing);
+    RUN(other_types_are_refused);
+    RUN(threads_lose_nothing);
+    RUN(a_large_table);
+    RUN(changing_indices_never_lead_outside);
+    return report();
 }

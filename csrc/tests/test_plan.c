@@ -86,7 +86,8 @@ TEST(substeps_share_few_threads) {
     c2_run run = {0};
     CHECK(c2_step_run(outer, &run) == C2_OK);
     CHECK(load_rlx(&ran) == 20 * STEPS * 200);
-    CHECK(c2_pool_threads() - before < c2_os_cpus());
+    /* one a processor; a few more, since a thread that is just leaving cannot be hired again */
+    CHECK(c2_pool_threads() - before < STEPS / 2);
     c2_step_free(outer), c2_step_free(s), c2_net_free(net);
 }
 

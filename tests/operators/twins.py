@@ -42,7 +42,8 @@ def weighted_sum(*inputs: Array) -> Array:
 
 
 def sigmoid(x: Array) -> Array:
-    return np.asarray(1 / (1 + np.exp(-x)))
+    one = x.dtype.type(1)  # NumPy 1 would make float64 of a 0-D float32 and a Python number
+    return np.asarray(one / (one + np.exp(-x)))
 
 
 def scale(x: Array, scale: float = 1.0) -> Array:

@@ -17,6 +17,13 @@ from . import dtypes
 
 Array = npt.NDArray[Any]
 
+# The struct module's codes of single numbers. Whether the element type is accepted is another
+# question, for dtypes.
+_NUMBERS = frozenset("?bBhHiIlLqQefd")
+
+# How buffers say that they hold plain bytes; ctypes adds the byte order.
+_BYTES = frozenset({"B", "b", "c", "<B", "<b", "<c"})
+
 _ACCEPTED = (
     "accepted: a writable, aligned, C-contiguous NumPy array, or any object with a writable "
     "buffer (memoryview, bytearray, mmap, array.array, SharedMemory.buf)"
@@ -67,7 +74,11 @@ def _of_buffer(buffer: object, dtype: npt.DTypeLike | None, argument: str) -> Ar
     _refuse(memory.readonly, argument, f"this {kind} is read-only")
     _refuse(memory.nbytes == 0, argument, f"this {kind} is empty; at least one element is needed")
     _refuse(not memory.c_contiguous, argument, f"this {kind} is not C-contiguous (strided)")
-    if dtype is not None and memory.ndim == 1 and memory.format in ("B", "b", "c", "<B", "<b", "<c"):
+    if (
+        dtype is not None
+        and memory.ndim == 1
+        and memory.format in ("B", "b", "c", "<B", "<b", "<c")
+    ):
         wanted = np.dtype(dtype)
         _refuse(
             memory.nbytes % wanted.itemsize != 0,
@@ -76,13 +87,13 @@ def _of_buffer(buffer: object, dtype: npt.DTypeLike | None, argument: str) -> Ar
             f"({wanted.itemsize} bytes each)",
         )
         return np.frombuffer(memory, wanted)
-    try:
-        return np.asarray(memory)
-    except (TypeError, ValueError):  # a struct format that NumPy does not know
+    # A struct, a pointer: NumPy would guess, or warn, before it gave up.
+    if memory.format.lstrip("@=<>!") not in _NUMBERS:
         raise TypeError(
             f"{argument}: elements of format {memory.format!r} are not accepted; "
             f"accepted: {', '.join(dtypes.NAMES)}"
-        ) from None
+        )
+    return np.asarray(memory)
 
 
 def _check_layout(array: Array, argument: str) -> None:

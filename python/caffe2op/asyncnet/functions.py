@@ -11,11 +11,11 @@ from typing import Any
 
 from caffe2op._core import ffi, lib
 from caffe2op.asyncnet.instance import Instance, Outputs
-from caffe2op.asyncnet.program import Prepare
+from caffe2op.asyncnet.program import Operator, Prepare
 from caffe2op.operators.schema import suggest
 from caffe2op.workspace.dependencies import Edge, owned
 from caffe2op.workspace.executors import InDependencyOrder
-from caffe2op.workspace.run import NetInfo, OperatorInfo, Raised, keep_exception
+from caffe2op.workspace.run import NetInfo, Raised, keep_exception
 
 Pairs = Iterable[tuple[str, str]]
 MISSING = object()
@@ -42,15 +42,13 @@ class FunctionProgram:
         self._at = {**at, **self._inputs}
         self._sources = [tuple(self._at[s] for s in sources[name]) for name in names]
         self.edges: list[Edge] = sorted((at[u], at[v]) for v in names for u in before[v])
-        self.operators = [("Python", name) for name in names]
+        self.operators = [Operator("Python", name, "") for name in names]
         used = {u for one in before.values() for u in one}
         self._outputs = (tuple(n for n in functions if n not in used) if outputs is None
                          else tuple(outputs))
         for name in self._outputs:
             if name not in at:
                 raise ValueError(f"outputs: there is no function {name!r}{suggest(name, at)}")
-        self._info = NetInfo(self.name, [
-            OperatorInfo("Python", name, tuple(sources[name]), (name,)) for name in names])
         self._graph = self._new_graph()
 
     def _new_graph(self) -> Any:
@@ -78,7 +76,8 @@ class FunctionProgram:
         if net == ffi.NULL:
             raise MemoryError("no memory for a net of functions")
         net = ffi.gc(net, lib.c2_net_free)
-        tasks = [Task(f, s, values, k, self._info)
+        info = NetInfo(self.name, [("Python", one.label, [], []) for one in self.operators], net)
+        tasks = [Task(f, s, values, k, info)
                  for k, (f, s) in enumerate(zip(self._functions, self._sources, strict=True))]
         for k, task in enumerate(tasks):
             if lib.c2_net_set(net, k, ffi.NULL, task.handle, 0, ffi.NULL, 0, ffi.NULL,
@@ -98,7 +97,7 @@ class FunctionProgram:
             return int(lib.c2_net_run(net, run))
 
         execute = InDependencyOrder(net, self._graph, self.workers, self._prepare)
-        return Instance(net, self._info, execute, serial, put, Outputs(self._outputs, get), tasks)
+        return Instance(info, execute, serial, put, Outputs(self._outputs, get), tasks)
 
 
 def _read(functions: Mapping[str, Any], edges: list[tuple[str, str]],
@@ -160,10 +159,10 @@ class Task:
 
     def keep(self, run: Any, exception: BaseException) -> None:
         """Store the exception for the caller of the run, noted with where it was raised."""
-        where = self._info.ops[self._index].where(self._info.name, self._index)
+        where = self._info.where(self._index)
         given = ", ".join(_described(self._values[k]) for k in self._sources) or "none"
         exception.add_note(f"raised in {where}; inputs: {given}")
-        keep_exception(run, Raised(self._info.name, self._index, exception))
+        keep_exception(run, Raised(self._info, self._index, exception))
 
 
 def _described(value: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from caffe2op._core import lib
 from caffe2op.workspace.executors import InDependencyOrder
-from caffe2op.workspace.run import NetInfo, address
+from caffe2op.workspace.run import NetInfo
 
 MODES = {
     "auto": lib.C2_MODE_AUTO,
@@ -51,11 +51,11 @@ class Instance:
 
     __slots__ = ("_put", "execute", "info", "keep", "nets", "outputs", "serial")
 
-    def __init__(self, net: Any, info: NetInfo, execute: InDependencyOrder,
+    def __init__(self, info: NetInfo, execute: InDependencyOrder,
                  serial: Callable[[Any], int], put: Callable[[str, Any], None],
                  outputs: Outputs, keep: object) -> None:
         self.info = info
-        self.nets = {address(net): info}
+        self.nets = [info]
         self.execute = execute
         self.serial = serial
         self.outputs = outputs

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from caffe2op._core import lib
 from caffe2op.asyncnet.instance import Instance, Outputs
@@ -27,14 +27,24 @@ from caffe2op.workspace.store import Workspace
 Prepare = Callable[[Any], None]
 
 
+class Operator(NamedTuple):
+    """What reports and pictures say about an operator."""
+
+    type: str
+    label: str
+    device: str
+
+
 class Program(Protocol):
     """Makes instances of one net."""
 
     name: str
     workers: int
-    operators: list[tuple[str, str]]  # type and label of each
-    edges: list[Edge]
 
+    @property
+    def operators(self) -> list[Operator]: ...
+    @property
+    def edges(self) -> list[Edge]: ...
     def shared_instance(self) -> Instance: ...
     def instance(self, inputs: frozenset[str]) -> Instance: ...
     def check_inputs(self, names: Iterable[str]) -> None: ...
@@ -83,8 +93,9 @@ class NetProgram:
         return names
 
     @property
-    def operators(self) -> list[tuple[str, str]]:
-        return [(op.type, op.name or ", ".join(op.output) or op.type) for op in self._net.op]
+    def operators(self) -> list[Operator]:
+        return [Operator(op.type, op.name or ", ".join(op.output) or op.type, "")
+                for op in self._net.op]
 
     @property
     def edges(self) -> list[Edge]:
@@ -108,8 +119,8 @@ class NetProgram:
             assert found is not None
             return found
 
-        execute = InDependencyOrder(compiled.c, self._graph, self.workers, self._prepare)
-        return Instance(compiled.c, compiled.info, execute, partial(lib.c2_net_run, compiled.c),
+        execute = InDependencyOrder(compiled.info.c, self._graph, self.workers, self._prepare)
+        return Instance(compiled.info, execute, partial(lib.c2_net_run, compiled.info.c),
                         lambda name, value: blob(name).feed(value),
                         Outputs(self._outputs, lambda name: blob(name).fetch()), compiled)
 

@@ -1,0 +1,9 @@
+"""Atomic operations on memory that the caller owns: NumPy arrays, shared memory, any buffer."""
+
+from caffe2op._core import OwnerDiedError
+from caffe2op._core.fast import Cell
+
+from .array import AtomicArray
+from .boolean import AtomicBool
+
+__all__ = ["AtomicArray", "AtomicBool", "Cell", "OwnerDiedError"]

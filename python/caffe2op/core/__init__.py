@@ -18,6 +18,7 @@ from caffe2op.core.plan import Plan
 from caffe2op.core.scopes import CurrentDeviceScope, CurrentNameScope, DeviceScope, NameScope
 from caffe2op.core.steps import ExecutionStep, execution_step
 from caffe2op.operators.datatype import DataType
+from caffe2op.operators.user import register_operator
 
 __all__ = [
     "Argument",
@@ -39,4 +40,5 @@ __all__ = [
     "ScopedBlobReference",
     "ScopedName",
     "execution_step",
+    "register_operator",
 ]

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from caffe2op._core import ffi
-from caffe2op.operators.datatype import dtype_code
+from caffe2op.operators.kinds import CONVERT, INT64_MIN
+from caffe2op.operators.kinds import INT64_MAX as INT64_MAX
 
 if TYPE_CHECKING:
     from caffe2op.core.defs import OperatorDef
@@ -36,8 +37,6 @@ ONE_TO_ONE: Pairs = ((-1, -1),)
 ANY_PAIR: Pairs = ((-2, -2),)
 """For in_place: every input and every output."""
 
-INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
-
 
 @dataclass(frozen=True)
 class Arg:
@@ -50,9 +49,9 @@ class Arg:
     check: Callable[[Any], str | None] | None = None  # returns what is wrong, or None
 
     def __post_init__(self) -> None:
-        if self.kind not in _CONVERT:
+        if self.kind not in CONVERT:
             raise ValueError(f"argument {self.name!r} has kind {self.kind!r}; "
-                             f"accepted: {', '.join(_CONVERT)}")
+                             f"accepted: {', '.join(CONVERT)}")
 
 
 @dataclass(frozen=True)
@@ -90,8 +89,7 @@ class Binding:
     python: Callable[[OperatorDef], PythonFunction] | None = None
 
 
-_schemas: dict[str, Schema] = {}
-_bindings: dict[str, Binding] = {}
+_types: dict[str, tuple[Schema, Binding]] = {}
 
 
 def register(schema: Schema, binding: Binding | None = None, *, replace: bool = False) -> None:
@@ -101,35 +99,35 @@ def register(schema: Schema, binding: Binding | None = None, *, replace: bool = 
     names = [a.name for a in schema.args]
     if len(set(names)) != len(names):
         raise ValueError(f"operator {schema.type!r} declares an argument twice: {names}")
+    entry = schema, binding or Binding(schema.type)
     if replace:
-        _schemas[schema.type] = schema
-    elif _schemas.setdefault(schema.type, schema) is not schema:
+        _types[schema.type] = entry
+    elif _types.setdefault(schema.type, entry) is not entry:
         raise ValueError(f"operator type {schema.type!r} is registered already")
-    _bindings[schema.type] = binding or Binding(schema.type)
 
 
 def registered() -> list[str]:
     """Every operator type, sorted."""
-    return sorted(_schemas)
+    return sorted(_types)
 
 
 def is_registered(type_: str) -> bool:
     """Whether there is an operator of this type."""
-    return type_ in _schemas
+    return type_ in _types
 
 
-def lookup(type_: str) -> Schema:
-    """The schema of an operator type. ValueError, with the nearest name, when there is none."""
-    found = _schemas.get(type_)
+def entry(type_: str) -> tuple[Schema, Binding]:
+    """The schema of an operator type, and how it runs. ValueError, with the nearest name, when
+    there is none."""
+    found = _types.get(type_)
     if found is None:
-        raise ValueError(f"unknown operator type {type_!r}{suggest(type_, _schemas)}")
+        raise ValueError(f"unknown operator type {type_!r}{suggest(type_, _types)}")
     return found
 
 
-def binding(type_: str) -> Binding:
-    """How a registered type runs."""
-    lookup(type_)
-    return _bindings[type_]
+def lookup(type_: str) -> Schema:
+    """The schema of an operator type; ValueError as `entry`."""
+    return entry(type_)[0]
 
 
 def suggest(given: str, accepted: Iterable[str]) -> str:
@@ -144,96 +142,12 @@ def suggest(given: str, accepted: Iterable[str]) -> str:
     return ""
 
 
-# ---- values -----------------------------------------------------------------------------------
-
-
-def _int(v: Any) -> int:
-    if isinstance(v, bool) or not isinstance(v, int):
-        raise TypeError("an int")
-    if not INT64_MIN <= v <= INT64_MAX:
-        raise ValueError("an int of 64 bits")
-    return int(v)
-
-
-def _float(v: Any) -> float:
-    if isinstance(v, bool) or not isinstance(v, int | float):
-        raise TypeError("a float")
-    try:
-        return float(v)
-    except OverflowError:
-        raise ValueError("a float of 64 bits") from None
-
-
-def _bool(v: Any) -> bool:
-    if isinstance(v, int) and v in (0, 1):
-        return bool(v)
-    raise TypeError("a bool")
-
-
-def _number(v: Any) -> int | float:
-    if not isinstance(v, int | float):
-        raise TypeError("a number")
-    return v if isinstance(v, float) else _int(int(v))
-
-
-def _str(v: Any) -> str:
-    if isinstance(v, bytes):
-        v = v.decode(errors="surrogateescape")
-    if not isinstance(v, str):
-        raise TypeError("a string")
-    if "\0" in v:
-        raise ValueError("a string without NUL characters")
-    return v
-
-
-def _ints(v: Any) -> list[int]:
-    if not isinstance(v, list | tuple):
-        raise TypeError("a list of ints")
-    try:
-        return [_int(x) for x in v]
-    except TypeError:
-        raise TypeError("a list of ints") from None
-
-
-def _floats(v: Any) -> list[float]:
-    if not isinstance(v, list | tuple):
-        raise TypeError("a list of floats")
-    try:
-        return [_float(x) for x in v]
-    except TypeError:
-        raise TypeError("a list of floats") from None
-
-
-def _bools(v: Any) -> list[bool]:
-    if not isinstance(v, list | tuple):
-        raise TypeError("a list of bools")
-    try:
-        return [_bool(x) for x in v]
-    except TypeError:
-        raise TypeError("a list of bools") from None
-
-
-def _object(v: Any) -> Any:
-    return v
-
-
-_CONVERT: dict[str, Callable[[Any], Any]] = {
-    "int": _int,
-    "float": _float,
-    "bool": _bool,
-    "number": _number,
-    "ints": _ints,
-    "floats": _floats,
-    "bools": _bools,
-    "str": _str,
-    "dtype": dtype_code,
-    "object": _object,
-}
+# ---- arguments ---------------------------------------------------------------------------------
 
 
 def _convert(op: OperatorDef, arg: Arg, value: Any) -> Any:
     try:
-        result = _CONVERT[arg.kind](value)
+        result = CONVERT[arg.kind](value)
     except (TypeError, ValueError) as error:
         text = f"{error}" if arg.kind == "dtype" else f"must be {error}, got {value!r}"
         raise type(error)(f"{describe(op)}: argument {arg.name!r}: {text}") from None
@@ -289,27 +203,33 @@ def validate(op: OperatorDef, where: str = "") -> Schema:
 
 
 def check_blobs(op: OperatorDef, schema: Schema) -> None:
-    """The inputs and outputs against the schema, and the schema's own check."""
-    _check_count(op, "input", op.input, schema.inputs, schema.input_names)
-    _check_count(op, "output", op.output, schema.outputs, schema.output_names)
-    for name in (*op.input, *op.output, *op.control_input):
+    """The inputs and outputs against the schema, and the schema's own check. A net of thousands of
+    operators passes through here: messages are made for failures only."""
+    inputs, outputs = op.input, op.output
+    least, most = schema.inputs
+    if len(inputs) < least or (most is not None and len(inputs) > most):
+        raise _wrong_count(op, "input", inputs, schema.inputs, schema.input_names)
+    least, most = schema.outputs
+    if len(outputs) < least or (most is not None and len(outputs) > most):
+        raise _wrong_count(op, "output", outputs, schema.outputs, schema.output_names)
+    for name in (*inputs, *outputs, *op.control_input):
         if not isinstance(name, str) or not name:
             raise ValueError(f"{describe(op)}: blobs are given by their names, got {name!r}")
-    if len(op.output) > 1 and len(set(op.output)) < len(op.output):
-        twice = min(name for name in op.output if op.output.count(name) > 1)
+    if len(outputs) > 1 and len(set(outputs)) < len(outputs):
+        twice = min(name for name in outputs if outputs.count(name) > 1)
         raise ValueError(f"{describe(op)}: output {twice!r} is given twice")
-    if schema.enforce_in_place or not set(op.output).isdisjoint(op.input):
-        _check_in_place(op, schema)
-    wrong = schema.check(op) if schema.check else None
-    if wrong:
-        raise ValueError(f"{describe(op)}: {wrong}")
+    for o, target in enumerate(outputs):
+        if target in inputs or schema.enforce_in_place:
+            _check_in_place(op, schema, o, target)
+    if schema.check:
+        wrong = schema.check(op)
+        if wrong:
+            raise ValueError(f"{describe(op)}: {wrong}")
 
 
-def _check_count(op: OperatorDef, kind: str, given: list[str], limits: tuple[int, int | None],
-                 names: tuple[str, ...]) -> None:
+def _wrong_count(op: OperatorDef, kind: str, given: list[str], limits: tuple[int, int | None],
+                 names: tuple[str, ...]) -> ValueError:
     least, most = limits
-    if least <= len(given) and (most is None or len(given) <= most):
-        return
     if most is None:
         accepted = f"{least} or more"
     else:
@@ -317,7 +237,7 @@ def _check_count(op: OperatorDef, kind: str, given: list[str], limits: tuple[int
     plural = "" if accepted == "1" else "s"
     called = f" ({', '.join(names)})" if names else ""
     got = f"{len(given)} ({', '.join(map(str, given))})" if given else "none"
-    raise ValueError(f"{describe(op)}: {accepted} {kind}{plural}{called} accepted, got {got}")
+    return ValueError(f"{describe(op)}: {accepted} {kind}{plural}{called} accepted, got {got}")
 
 
 def allows(pairs: Pairs, i: int, o: int) -> bool:
@@ -325,26 +245,26 @@ def allows(pairs: Pairs, i: int, o: int) -> bool:
     return (i, o) in pairs or (pairs == ONE_TO_ONE and i == o) or pairs == ANY_PAIR
 
 
-def _named(kind: str, k: int, names: tuple[str, ...]) -> str:
-    return f"{kind} {k}" + (f" ({names[k]})" if k < len(names) else "")
+def _check_in_place(op: OperatorDef, schema: Schema, o: int, target: str) -> None:
+    may = False  # the blob may stand at two inputs, of which one may be written in place
+    same = -1
+    for i, source in enumerate(op.input):
+        must = allows(schema.enforce_in_place, i, o)
+        if source == target:
+            same = i
+            may = may or must or allows(schema.in_place, i, o)
+        elif must:
+            raise ValueError(f"{_pair(op, schema, i, o)} must be the same blob, "
+                             f"got {source!r} and {target!r}")
+    if same >= 0 and not may:
+        raise ValueError(f"{_pair(op, schema, same, o)} must be different blobs, "
+                         f"got {target!r} for both")
 
 
-def _check_in_place(op: OperatorDef, schema: Schema) -> None:
-    for o, target in enumerate(op.output):
-        other = _named("output", o, schema.output_names)
-        may = False  # the blob may stand at two inputs, of which one may be written in place
-        same = -1
-        for i, source in enumerate(op.input):
-            must = allows(schema.enforce_in_place, i, o)
-            if must and source != target:
-                raise ValueError(f"{describe(op)}: {_named('input', i, schema.input_names)} and "
-                                 f"{other} must be the same blob, got {source!r} and {target!r}")
-            if source == target:
-                same = i
-                may = may or must or allows(schema.in_place, i, o)
-        if same >= 0 and not may:
-            raise ValueError(f"{describe(op)}: {_named('input', same, schema.input_names)} and "
-                             f"{other} must be different blobs, got {target!r} for both")
+def _pair(op: OperatorDef, schema: Schema, i: int, o: int) -> str:
+    names = schema.input_names[i:i + 1], schema.output_names[o:o + 1]
+    one, other = (f" ({name[0]})" if name else "" for name in names)
+    return f"{describe(op)}: input {i}{one} and output {o}{other}"
 
 
 # ---- arguments for C --------------------------------------------------------------------------
@@ -359,14 +279,17 @@ class PackedArgs(NamedTuple):
     keepalive: tuple[Any, ...]
 
 
+NO_ARGS = PackedArgs(ffi.NULL, 0, ())
+
+
 def pack_args(op: OperatorDef, schema: Schema) -> PackedArgs:
     """The operator's arguments as C sees them: ints, dtypes (their code) and bools (0 or 1) in
     `i`, floats in `f`, a number in `f` and, when it is integral and fits, in `i`; strings in `s`,
     lists in `ints` (bools too) or `floats` with `count`; defaults filled in with `given` 0. An
     "object" stays in Python: C sees only `given`."""
-    if not schema.args:
-        return PackedArgs(ffi.NULL, 0, ())
     values = argument_values(op, schema)
+    if not values:
+        return NO_ARGS
     given = {a.name for a in op.arg}
     packed = ffi.new("c2_arg[]", len(schema.args))
     keep: list[Any] = [packed]

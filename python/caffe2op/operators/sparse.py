@@ -3,13 +3,12 @@ selects; INDICES are int32 or int64, not negative.
 
 Indices and lengths are checked before the first write, and an index that another thread changes
 meanwhile is never followed out of the tensor: the operator then fails after a part of its work.
-None of these blocks. On a blob that several threads share:
+None of these blocks.
 
-* ScatterWeightedSum loses no update: each element changes in one atomic operation.
-* ScatterAssign writes and Gather reads each element whole, never torn; rows as a whole may mix.
-* SparseLengths*Sum read with plain vector loads.
-
-All atomic operations here are relaxed: they do not order other memory.
+ScatterWeightedSum is the one for blobs that several threads share: each element changes in one
+atomic operation (relaxed: it does not order other memory), and no update is lost. The others use
+plain vector loads and stores: of a row that changes meanwhile they see, or leave, a mixture of
+old and new elements.
 
 Shapes must be exact, where Caffe2 compares sizes only.
 """

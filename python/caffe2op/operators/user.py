@@ -194,26 +194,24 @@ def _checked(function: Callable[[list[Any], list[Any]], Any], takes: list[int],
 
     @functools.wraps(function)
     def call(inputs: list[Any], outputs: list[Any]) -> Any:
-        arrays = [view.data for view in inputs]
-        for k, (array, code) in enumerate(zip(arrays, takes, strict=True)):
-            if code == _ANY or array.dtype == dtypes.from_code(code):
-                continue
-            raise TypeError(f"input {k}: {array.dtype} given, {dtypes.from_code(code)} expected")
+        for k, (view, code) in enumerate(zip(inputs, takes, strict=True)):
+            if code != _ANY and view.dtype != dtypes.from_code(code):
+                raise TypeError(f"input {k} ({view.name!r}): {view.dtype} given, "
+                                f"{dtypes.from_code(code)} expected")
         expected = [
             (
-                arrays[0].dtype if give.dtype == _ANY else dtypes.from_code(give.dtype),
-                give.shape if give.like == _ANY else arrays[give.like].shape,
+                inputs[0].dtype if give.dtype == _ANY else dtypes.from_code(give.dtype),
+                give.shape if give.like == _ANY else inputs[give.like].shape,
             )
             for give in gives
         ]
         result = function(inputs, outputs)
-        if result is False:
+        if isinstance(result, bool | np.bool_) and not result:
             return False
         for k, (view, (dtype, shape)) in enumerate(zip(outputs, expected, strict=True)):
-            made = view.data
-            if made.dtype != dtype or made.shape != shape:
-                raise TypeError(f"output {k}: {made.dtype} of shape {made.shape} made, "
-                                f"{dtype} of shape {shape} declared")
-        return result
+            if view.dtype != dtype or view.shape != shape:
+                raise TypeError(f"output {k} ({view.name!r}): {view.dtype} of shape {view.shape} "
+                                f"made, {dtype} of shape {shape} declared")
+        return None
 
     return call

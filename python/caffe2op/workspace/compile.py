@@ -1,9 +1,9 @@
-"""From a NetDef to what runs: checks, in program order, and then a c2_net bound to its blobs.
+"""From a NetDef to what runs: checks, in program order, and a c2_net bound to its blobs.
 
-Checked here, before anything is changed: the net's type, each operator against its schema, that
-each input is a blob that is there or that an earlier operator produces, external inputs and
-outputs, the device, and that a kernel exists. A blob's kind and dtype are looked at when the
-operator runs.
+Checked here: the net's type, each operator against its schema, that each input is a blob that is
+there or that an earlier operator produces, external inputs and outputs, the device, and that a
+kernel exists. Whatever is wrong, the scope is thrown away by the caller and nothing has changed.
+A blob's kind and dtype are looked at when the operator runs.
 """
 
 from __future__ import annotations
@@ -16,27 +16,25 @@ from caffe2op.operators import schema
 from caffe2op.workspace.blob import Blob
 from caffe2op.workspace.executors import EXECUTORS, check_type
 from caffe2op.workspace.python_calls import PythonOperator
-from caffe2op.workspace.run import NetInfo, OperatorInfo, Runner, address
+from caffe2op.workspace.run import NetInfo, Runner
 from caffe2op.workspace.scope import Scope
 
 _kernels: dict[str, Any] = {}  # the table of C, which never changes
 
 
 class CompiledNet:
-    """A c2_net with all that it points to, and how it is run. Constant: any number of threads may
-    run it at the same time, and what its operators do to shared blobs then is theirs to order.
-    """
+    """A c2_net with all that it points to. Constant: any number of threads may run it at the same
+    time, and what its operators do to shared blobs then is theirs to order."""
 
-    __slots__ = ("__weakref__", "c", "info", "keep", "run", "simple", "waits")
+    __slots__ = ("info", "keep", "run", "simple", "waits")
 
-    def __init__(self, c: Any, info: NetInfo, net: NetDef, type_: str, waits: bool,
+    def __init__(self, info: NetInfo, net: NetDef, type_: str, waits: bool,
                  keep: list[Any]) -> None:
-        self.c = c
         self.info = info
         self.waits = waits
         self.keep = keep
         self.simple = type_ == "simple"
-        self.run = Runner(EXECUTORS[type_](c, net), {address(c): info}, keep)
+        self.run = Runner(EXECUTORS[type_](info.c, net), [info], keep)
 
 
 def compile_net(net: NetDef, scope: Scope) -> CompiledNet:
@@ -44,36 +42,90 @@ def compile_net(net: NetDef, scope: Scope) -> CompiledNet:
     or TypeError that names the net, the operator and the blob or argument."""
     _check_net(net)
     type_ = check_type(net.name, net.type)
-    found = [_check_operator(net, k, op) for k, op in enumerate(net.op)]
-    _check_blobs(net, scope)
     c = lib.c2_net_new(len(net.op))
     if c == ffi.NULL:
         raise MemoryError(f"net {net.name!r}: no memory for {len(net.op)} operators")
-    c = ffi.gc(c, lib.c2_net_free)
-    blobs: list[list[Blob]] = []
-    info = NetInfo(net.name, [OperatorInfo(op.type, op.name, tuple(op.input), tuple(op.output))
-                              for op in net.op], blobs)
-    keep: list[Any] = []
-    for k, (op, (kernel, binding, packed)) in enumerate(zip(net.op, found, strict=True)):
-        inputs = [scope.find_or_create(name) for name in op.input]
-        outputs = [scope.find_or_create(name) for name in op.output]
+    builder = _Builder(net, NetInfo(net.name, [], ffi.gc(c, lib.c2_net_free)), scope)
+    for op in net.op:
+        try:
+            builder.add(op)
+        except (TypeError, ValueError) as error:
+            where = f"net {net.name!r}, operator {len(builder.info.ops)}"
+            raise type(error)(f"{where}: {error}") from None
+    builder.check_outputs()
+    return CompiledNet(builder.info, net, type_, builder.waits, builder.keep)
+
+
+class _Builder:
+    """Adds operators to a c2_net, each checked against those before it."""
+
+    def __init__(self, net: NetDef, info: NetInfo, scope: Scope) -> None:
+        self._net = net
+        self._scope = scope
+        # With external_input, each source must be one of these or an earlier output.
+        self._sources = set(net.external_input)
+        self._closed = bool(self._sources)
+        self.info = info
+        self.waits = False
+        self.keep: list[Any] = []
+
+    def add(self, op: OperatorDef) -> None:
+        if not isinstance(op, OperatorDef):
+            raise TypeError(f"expected a core.OperatorDef, got {op!r}")
+        known, binding = schema.entry(op.type)
+        schema.check_blobs(op, known)
+        packed = schema.pack_args(op, known)
+        if op.device_option is not None:
+            _check_device(schema.describe(op), op.device_option)
+        if op.control_input:
+            self._inputs(op, "control_input", op.control_input)
+        inputs = self._inputs(op, "input", op.input)
+        outputs = [self._scope.find_or_create(name) for name in op.output]
+        self._sources.update(op.output)
+        self._set(op, known, binding, packed, inputs, outputs)
+
+    def _inputs(self, op: OperatorDef, kind: str, names: list[str]) -> list[Blob]:
+        blobs = []
+        for name in names:
+            if self._closed and name not in self._sources:
+                raise ValueError(
+                    f"{schema.describe(op)}: Source for {kind} {name} is unknown: no earlier "
+                    "operator produces it and external_input does not have it"
+                    f"{_suggest(name, self._sources)}")
+            blob = self._scope.find(name)
+            if blob is None:
+                raise ValueError(
+                    f"{schema.describe(op)}: {kind} blob {name!r} is not in the workspace and no "
+                    f"earlier operator produces it{_suggest(name, set(self._scope.names()))}")
+            blobs.append(blob)
+        return blobs
+
+    def _set(self, op: OperatorDef, known: schema.Schema, binding: schema.Binding,
+             packed: schema.PackedArgs, inputs: list[Blob], outputs: list[Blob]) -> None:
+        index = len(self.info.ops)
+        kernel = _kernel(op, binding)
+        self.info.ops.append((op.type, op.name, inputs, outputs))
         handle = ffi.NULL
-        if kernel == ffi.NULL:
-            python = PythonOperator(binding.python(op), inputs, outputs,
-                                    (net.name, k, info.ops[k]))
-            handle = python.handle
-            keep.append(python)
+        if binding.python is not None:
+            handle = ffi.new_handle(PythonOperator(binding.python(op), self.info, index))
+            self.keep.append(handle)
         elif binding.handle is not None:
             handle = binding.handle(op)
-            keep.append(handle)
-        blobs.append(inputs)
-        keep.append((inputs, outputs, packed))
-        result = lib.c2_net_set(c, k, kernel, handle, len(inputs), [b.c for b in inputs],
-                                len(outputs), [b.c for b in outputs], packed.args, packed.n)
+            self.keep.append(handle)
+        if packed.n:
+            self.keep.append(packed)
+        result = lib.c2_net_set(
+            self.info.c, index, kernel, handle, len(inputs), [b.c for b in inputs], len(outputs),
+            [b.c for b in outputs], packed.args, packed.n)
         if result:
-            raise MemoryError(f"net {net.name!r}: no memory for operator {k}")
-    waits = any(schema.lookup(op.type).waits for op in net.op)
-    return CompiledNet(c, info, net, type_, waits, keep)
+            raise MemoryError(f"net {self.info.name!r}: no memory for operator {index}")
+        self.waits = self.waits or known.waits
+
+    def check_outputs(self) -> None:
+        for name in self._net.external_output:
+            if name not in self._sources:
+                raise ValueError(f"net {self.info.name!r}: external_output {name!r} is never "
+                                 f"produced{_suggest(name, self._sources)}")
 
 
 def _check_net(net: NetDef) -> None:
@@ -82,34 +134,22 @@ def _check_net(net: NetDef) -> None:
     if not isinstance(net.num_workers, int) or net.num_workers < 0:
         raise ValueError(f"net {net.name!r}: num_workers must be an int of 0 or more, "
                          f"got {net.num_workers!r}")
-    _check_device(f"net {net.name!r}", net.device_option)
+    if net.device_option is not None:
+        _check_device(f"net {net.name!r}", net.device_option)
     for name in (*net.external_input, *net.external_output):
         if not isinstance(name, str) or not name:
             raise ValueError(f"net {net.name!r}: external blobs are given by their names, "
                              f"got {name!r}")
 
 
-def _check_device(where: str, device: DeviceOption | None) -> None:
-    if device is not None and device.device_type != 0:
+def _check_device(where: str, device: DeviceOption) -> None:
+    if device.device_type != 0:
         raise ValueError(f"{where}: device_type {device.device_type!r} is not there; "
                          "accepted: 0 (CPU)")
 
 
-def _check_operator(net: NetDef, k: int, op: OperatorDef) -> tuple[Any, Any, schema.PackedArgs]:
-    """Kernel (NULL for Python), binding and packed arguments."""
-    try:
-        if not isinstance(op, OperatorDef):
-            raise TypeError(f"expected a core.OperatorDef, got {op!r}")
-        known = schema.lookup(op.type)
-        schema.check_blobs(op, known)
-        _check_device(schema.describe(op), op.device_option)
-        binding = schema.binding(op.type)
-        return _kernel(op, binding), binding, schema.pack_args(op, known)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"net {net.name!r}, operator {k}: {error}") from None
-
-
 def _kernel(op: OperatorDef, binding: schema.Binding) -> Any:
+    """The native kernel, or NULL for a Python function."""
     if binding.kernel is None:
         return ffi.NULL
     kernel = _kernels.get(binding.kernel)
@@ -120,32 +160,6 @@ def _kernel(op: OperatorDef, binding: schema.Binding) -> Any:
                              f"{binding.kernel!r}")
         _kernels[binding.kernel] = kernel
     return kernel
-
-
-def _check_blobs(net: NetDef, scope: Scope) -> None:
-    """Every input and control input has a source; every external output is produced."""
-    produced: set[str] = set()
-    declared = set(net.external_input)
-    for k, op in enumerate(net.op):
-        for kind, names in (("input", op.input), ("control_input", op.control_input)):
-            for name in names:
-                if name in produced:
-                    continue
-                where = f"net {net.name!r}, operator {k}: {schema.describe(op)}"
-                if declared and name not in declared:
-                    raise ValueError(
-                        f"{where}: Source for {kind} {name} is unknown: no earlier operator "
-                        f"produces it and external_input does not have it"
-                        f"{_suggest(name, produced | declared)}")
-                if scope.find(name) is None:
-                    raise ValueError(
-                        f"{where}: {kind} blob {name!r} is not in the workspace and no earlier "
-                        f"operator produces it{_suggest(name, produced | set(scope.names()))}")
-        produced.update(op.output)
-    for name in net.external_output:
-        if name not in produced and name not in declared:
-            raise ValueError(f"net {net.name!r}: external_output {name!r} is never produced"
-                             f"{_suggest(name, produced)}")
 
 
 def _suggest(name: str, known: set[str]) -> str:

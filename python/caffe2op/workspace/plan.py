@@ -24,7 +24,7 @@ from caffe2op.core.steps import check_step
 from caffe2op.operators.schema import suggest
 from caffe2op.workspace.blob import Blob
 from caffe2op.workspace.compile import CompiledNet, compile_net
-from caffe2op.workspace.run import NetInfo, Runner, address
+from caffe2op.workspace.run import NetInfo, Runner
 from caffe2op.workspace.scope import Scope
 
 
@@ -44,8 +44,8 @@ def repeated(net: CompiledNet, num_iter: int) -> Runner:
     """What runs one net again and again."""
     step = _new_step()
     lib.c2_step_set(step, num_iter, ffi.NULL, 0, 0, 0, 0)
-    _check_memory(lib.c2_step_add_net(step, net.c))
-    return Runner(partial(lib.c2_step_run, step), {address(net.c): net.info}, net)
+    _check_memory(lib.c2_step_add_net(step, net.info.c))
+    return Runner(partial(lib.c2_step_run, step), [net.info], net)
 
 
 def _check_memory(result: int) -> None:
@@ -70,7 +70,7 @@ class _Compiler:
                 raise ValueError(f"{self._where}: two nets are called {net.name!r}; names must "
                                  "be unique")
         self._nets: dict[tuple[Scope, str], CompiledNet] = {}
-        self.infos: dict[int, NetInfo] = {}
+        self.infos: list[NetInfo] = []
         self.keep: list[Any] = []
 
     def new_step(self) -> Any:
@@ -90,7 +90,7 @@ class _Compiler:
                 raise ValueError(f"{self._where}, step {step.name!r}: the plan has no net "
                                  f"{name!r}{suggest(name, self._defs)}")
             found = self._nets[scope, name] = compile_net(self._defs[name], scope)
-            self.infos[address(found.c)] = found.info
+            self.infos.append(found.info)
             self.keep.append(found)
         return found
 
@@ -123,7 +123,7 @@ class _Compiler:
             waits = waits or child_waits
         for name in step.network:
             net = self.net(name, scope, step)
-            _check_memory(lib.c2_step_add_net(c, net.c))
+            _check_memory(lib.c2_step_add_net(c, net.info.c))
             waits = waits or net.waits
         return waits
 
@@ -146,7 +146,7 @@ class _Compiler:
     def _with_report(self, c: Any, step: ExecutionStepDef, scope: Scope) -> Any:
         report, around = self.new_step(), self.new_step()
         net = self.net(step.report_net, scope, step)
-        _check_memory(lib.c2_step_add_net(report, net.c))
+        _check_memory(lib.c2_step_add_net(report, net.info.c))
         lib.c2_step_set(report, 1, ffi.NULL, 0, 0, 0, step.report_interval)
         self.add(around, report)
         self.add(around, c)

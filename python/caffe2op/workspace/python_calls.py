@@ -17,7 +17,7 @@ from caffe2op._core import ffi, lib
 from caffe2op.operators.datatype import dtype_code
 from caffe2op.operators.schema import PythonFunction
 from caffe2op.workspace.blob import Array, Blob, view_of
-from caffe2op.workspace.run import OperatorInfo, Raised, keep_exception, keep_signalled
+from caffe2op.workspace.run import NetInfo, Raised, keep_exception, keep_signalled
 
 
 class BlobView:
@@ -90,17 +90,15 @@ class BlobView:
 
 
 class PythonOperator:
-    """An operator of a net that calls a Python function. `handle` is how C knows it."""
+    """An operator of a net that calls a Python function."""
 
-    __slots__ = ("_function", "_inputs", "_outputs", "_where", "handle")
+    __slots__ = ("_function", "_index", "_inputs", "_net", "_outputs")
 
-    def __init__(self, function: PythonFunction, inputs: list[Blob], outputs: list[Blob],
-                 where: tuple[str, int, OperatorInfo]) -> None:
+    def __init__(self, function: PythonFunction, net: NetInfo, index: int) -> None:
         self._function = function
-        self._inputs = inputs
-        self._outputs = outputs
-        self._where = where
-        self.handle: Any = ffi.new_handle(self)
+        self._net = net
+        self._index = index
+        self._inputs, self._outputs = net.ops[index][2:]
 
     def call(self) -> int:
         """The function on the blobs; a c2_status."""
@@ -117,10 +115,9 @@ class PythonOperator:
 
     def keep(self, run: Any, exception: BaseException) -> None:
         """Store the exception for the caller of the run, noted with where it was raised."""
-        net, index, op = self._where
         given = ", ".join(b.describe() for b in self._inputs) or "none"
-        exception.add_note(f"raised in {op.where(net, index)}; inputs: {given}")
-        keep_exception(run, Raised(net, index, exception))
+        exception.add_note(f"raised in {self._net.where(self._index)}; inputs: {given}")
+        keep_exception(run, Raised(self._net, self._index, exception))
 
 
 def _escaped(kind: Any, exception: BaseException | None, trace: TracebackType | None) -> None:

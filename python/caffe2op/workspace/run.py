@@ -11,45 +11,38 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from caffe2op._core import ffi, lib, status
+from caffe2op.workspace.blob import Blob
 
-
-class OperatorInfo(NamedTuple):
-    """What messages say about an operator of a net."""
-
-    type: str
-    name: str
-    input: tuple[str, ...]
-    output: tuple[str, ...]
-
-    def where(self, net: str, index: int) -> str:
-        """Net, index, type and name of the operator."""
-        called = f" {self.name!r}" if self.name else ""
-        return f"net {net!r}, operator {index}: {self.type}{called}"
+# An operator of a net, as messages name it: type, name, inputs, outputs.
+OperatorInfo = tuple[str, str, list[Blob], list[Blob]]
 
 
 class NetInfo(NamedTuple):
-    """What messages say about a net."""
+    """What messages say about a net, and its c2_net, by which C names it."""
 
     name: str
     ops: list[OperatorInfo]
-    inputs: Sequence[Sequence[Described]] = ()  # of each operator, where they can be looked at
+    c: Any
 
+    def where(self, index: int) -> str:
+        """Net, index, type and name of an operator."""
+        type_, name = self.ops[index][:2]
+        return f"net {self.name!r}, operator {index}: {type_}" + (f" {name!r}" if name else "")
 
-class Described(Protocol):
-    """What says its name, dtype and shape: a blob."""
-
-    def describe(self) -> str: ...
+    def inputs(self, index: int) -> str:
+        """Names, dtypes and shapes of an operator's inputs, as they are now."""
+        return ", ".join(blob.describe() for blob in self.ops[index][2]) or "none"
 
 
 class Raised(NamedTuple):
     """An exception of a Python operator, and where it came from."""
 
-    net: str
+    net: NetInfo
     op: int
     exception: BaseException
 
@@ -100,26 +93,24 @@ def on_main_thread() -> bool:
     return threading.get_ident() == threading.main_thread().ident
 
 
-def failure(run: Any, nets: Mapping[int, NetInfo]) -> BaseException:
-    """The exception for a run that failed. `nets`, by the address of their c2_net."""
+def failure(run: Any, nets: Iterable[NetInfo]) -> BaseException:
+    """The exception for a run of these nets that failed."""
     raised = _raised.pop(address(run), [])
     if _signalled and on_main_thread():
         return _signalled.pop(0)
-    net = nets.get(address(run.net)) if run.net != ffi.NULL else None
+    net = next((net for net in nets if net.c == run.net), None)
     if run.status == lib.C2_PYTHON and raised:
         for one in raised:
-            if net is not None and (one.net, one.op) == (net.name, run.op):
+            if one.net is net and one.op == run.op:
                 return one.exception
         return raised[0].exception
     text = ffi.string(run.message).decode(errors="replace")
     if net is not None and 0 <= run.op < len(net.ops):
-        op = net.ops[run.op]
-        text = with_names(text, op) or "reported failure"
-        text = f"{op.where(net.name, run.op)}: {text}"
+        text = with_names(text, net.ops[run.op]) or "reported failure"
+        text = f"{net.where(run.op)}: {text}"
     error = status.error(run.status, text)
-    if net is not None and 0 <= run.op < len(net.inputs):
-        given = ", ".join(b.describe() for b in net.inputs[run.op]) or "none"
-        error.add_note(f"inputs: {given}")
+    if net is not None and 0 <= run.op < len(net.ops):
+        error.add_note(f"inputs: {net.inputs(run.op)}")
     return error
 
 
@@ -130,9 +121,9 @@ def with_names(message: str, op: OperatorInfo) -> str:
     """The message of C with the blobs' names behind "input 1" and "output 0"."""
 
     def named(match: re.Match[str]) -> str:
-        names = op.input if match[1] == "input" else op.output
+        blobs = op[2] if match[1] == "input" else op[3]
         index = int(match[2])
-        return f"{match[0]} ({names[index]!r})" if index < len(names) else match[0]
+        return f"{match[0]} ({blobs[index].name!r})" if index < len(blobs) else match[0]
 
     return _BLOB.sub(named, message)
 
@@ -146,7 +137,7 @@ class Runner:
 
     __slots__ = ("_execute", "_free", "_free_polling", "_keep", "_nets")
 
-    def __init__(self, execute: Execute, nets: Mapping[int, NetInfo], keep: object) -> None:
+    def __init__(self, execute: Execute, nets: Iterable[NetInfo], keep: object) -> None:
         self._keep = keep
         self._execute = execute
         self._nets = nets

@@ -142,9 +142,11 @@ class Workspace:
                                f"{suggest(key, self.nets)}; CreateNet makes one")
         return found
 
-    def run_net(self, name: str | NetLike, num_iter: int = 1, allow_fail: bool = False) -> bool:
+    def run_net(self, name: str | NetLike, num_iter: int, allow_fail: bool) -> bool:
         """Run a created net."""
-        net = self.net(name)
+        net = self.nets.get(name) if isinstance(name, str) else None  # the way of microseconds
+        if net is None:
+            net = self.net(name)
         if num_iter == 1:
             return net.run(allow_fail)
         if not isinstance(num_iter, int) or num_iter < 0:

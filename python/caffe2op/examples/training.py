@@ -1,0 +1,201 @@
+"""Asynchronous SGD as a plan: N workers as concurrent substeps on one set of weights.
+
+Each worker runs the same net over and over:
+
+    AtomicFetchAdd64        takes the next batch from the shared cursor, without a lock
+    SparseLogisticSGD       trains on it, adds to the shared weights by compare-exchange
+    SparseLogisticMonitor   every so many rows, one worker looks at the loss on rows kept apart
+    GE                      has the cursor come to the last pass's end?
+    ConditionalSetAtomicBool, twice, and CheckAtomicBool: the flag that stops all workers
+
+Everything from the first batch to the last is one call into C, without the GIL. The weights, the
+cursor and the points of the monitor are NumPy arrays that the blobs share, so that whoever has
+the arrays can look at them meanwhile.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from caffe2op import core, workspace
+from caffe2op.examples import metrics
+from caffe2op.examples.features import Dataset, Rows
+
+Array = npt.NDArray[Any]
+
+WORD = np.dtype([("weight", np.float32), ("updates", np.uint32)])
+"""What the operators keep in each int64 of the weights."""
+
+LOOKS = 2  # of the monitor, in one pass over the rows
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train."""
+
+    workers: int
+    batch_size: int
+    lr: float
+    decay: float
+    l2: float
+    epochs: int  # at most so many passes
+    target: float  # stop at this mean log-loss on the rows kept apart
+    merge: str = "batch"
+    update: str = "atomic"
+
+    def limit(self, data: Dataset) -> int:
+        """Rows in all passes."""
+        return self.epochs * len(data.train)
+
+    def every(self, data: Dataset) -> int:
+        """Rows between two looks of the monitor."""
+        return max(1, len(data.train) // LOOKS)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came out of training once."""
+
+    seconds: float  # from the start of the first worker to the end of the last
+    rows: int
+    points: Array  # (looks, 3): seconds since the start, rows, loss
+    target: float
+    sent: int  # updates that the workers sent
+    found: int  # updates that the weights' counters have
+    log_loss: float  # on the held-out rows
+    auc: float
+
+    @property
+    def rows_per_second(self) -> float:
+        return self.rows / self.seconds
+
+    @property
+    def seconds_to_target(self) -> float | None:
+        """When a look first found the loss at the target; None: never."""
+        met = self.points[self.points[:, 2] <= self.target]
+        return float(met[0, 0]) if len(met) else None
+
+
+def plain_arrays(data: Dataset, settings: Settings) -> dict[str, Array]:
+    """What all workers share, by blob name; the cursor at the first row, the weights 0."""
+    arrays = {
+        "cursor": np.zeros(1, np.int64),
+        "weights": np.zeros(data.features, np.int64),
+        "history": np.zeros((settings.limit(data) // settings.every(data), 3), np.float64),
+    }
+    for name, rows in (("train", data.train), ("monitor", data.monitor)):
+        arrays |= {f"{name}/{part}": array for part, array in rows._asdict().items()
+                   if array is not None}
+    return arrays
+
+
+def feed_worker(k: int, arrays: dict[str, Array]) -> dict[str, Array]:
+    """Give worker k its own blobs in the current workspace. Returns the arrays behind them."""
+    own = {
+        f"table_{k}": np.zeros(2 * len(arrays["weights"]), np.int64),
+        f"sent_{k}": np.zeros(1, np.int64),
+    }
+    for name, array in own.items():
+        workspace.ShareBlob(name, array)
+    return own
+
+
+def worker_net(k: int, arrays: dict[str, Array], data: Dataset, settings: Settings) -> core.Net:
+    """The net of worker k: one batch. Feeds the constants that it needs."""
+    workspace.FeedBlob("batch_size", np.array(settings.batch_size, np.int64))
+    workspace.FeedBlob("limit", np.array(settings.limit(data), np.int64))
+    start, table, sent, reached = f"start_{k}", f"table_{k}", f"sent_{k}", f"reached_{k}"
+    span = {"batch_size": settings.batch_size, "limit": settings.limit(data)}
+
+    def rows(name: str) -> list[str]:
+        return [f"{name}/indptr", f"{name}/indices", f"{name}/labels", "weights"]
+
+    def values(name: str) -> list[str]:
+        return [f"{name}/values"] if f"{name}/values" in arrays else []
+
+    net = core.Net(f"worker_{k}")
+    net.AtomicFetchAdd64(["cursor", "batch_size"], ["cursor", start])
+    net.SparseLogisticSGD(
+        [start, *rows("train"), table, sent, *values("train")], ["weights", table, sent], **span,
+        lr=settings.lr, decay=settings.decay, l2=settings.l2, merge=settings.merge,
+        update=settings.update)
+    net.SparseLogisticMonitor(
+        [start, *rows("monitor"), "history", *values("monitor")], ["history", reached], **span,
+        every=settings.every(data), target=settings.target)
+    net.GE([start, "limit"], f"finished_{k}")
+    return net
+
+
+@contextmanager
+def own_workspace() -> Iterator[None]:
+    """A workspace for the time of one training, so that no blob of the caller is touched."""
+    before = workspace.CurrentWorkspace()
+    workspace.SwitchWorkspace("hogwild", True)
+    workspace.ResetWorkspace()
+    try:
+        yield
+    finally:
+        workspace.ResetWorkspace()
+        workspace.SwitchWorkspace(before)
+
+
+def train(data: Dataset, settings: Settings, arrays: dict[str, Array]) -> Run:
+    """Train with threads on `arrays`, as shared_arrays made them. Blocks, without the GIL."""
+    with own_workspace():
+        for name, array in arrays.items():
+            workspace.ShareBlob(name, array)
+        workspace.RunOperatorOnce(core.CreateOperator("CreateAtomicBool", [], ["stop"]))
+        owned, steps = [], []
+        for k in range(settings.workers):
+            owned.append(feed_worker(k, arrays))
+            net = worker_net(k, arrays, data, settings)
+            net.ConditionalSetAtomicBool(["stop", f"reached_{k}"], [])
+            net.ConditionalSetAtomicBool(["stop", f"finished_{k}"], [])
+            net.CheckAtomicBool("stop", f"stopped_{k}")
+            steps.append(core.execution_step(f"work_{k}", net, should_stop_blob=f"stopped_{k}"))
+        plan = core.Plan("hogwild")
+        plan.AddStep(core.execution_step("workers", steps, concurrent_substeps=True))
+        began = time.monotonic()
+        workspace.RunPlan(plan)
+        seconds = time.monotonic() - began
+        sent = sum(int(own[f"sent_{k}"][0]) for k, own in enumerate(owned))
+    return result(data, settings, arrays, began, seconds, sent)
+
+
+def result(data: Dataset, settings: Settings, arrays: dict[str, Array], began: float,
+           seconds: float, sent: int) -> Run:
+    """Look at the arrays of a training that is over."""
+    points = arrays["history"][arrays["history"][:, 2] > 0] - [began, 0, 0]
+    probabilities = predict(arrays["weights"], data.test)
+    return Run(
+        seconds=seconds,
+        rows=min(int(arrays["cursor"][0]), settings.limit(data)),
+        points=points[np.argsort(points[:, 0])],
+        target=settings.target,
+        sent=sent,
+        found=int(arrays["weights"].view(WORD)["updates"].sum(dtype=np.int64)),
+        log_loss=metrics.log_loss(data.test.labels, probabilities),
+        auc=metrics.auc(data.test.labels, probabilities),
+    )
+
+
+def predict(weights: Array, rows: Rows) -> Array:
+    """The probability of label 1 for each row."""
+    with own_workspace():
+        names = ["indptr", "indices", "weights"]
+        for name, array in zip(names, (rows.indptr, rows.indices, weights), strict=True):
+            workspace.ShareBlob(name, array)
+        if rows.values is not None:
+            names.append("values")
+            workspace.ShareBlob("values", rows.values)
+        workspace.RunOperatorOnce(
+            core.CreateOperator("SparseLogisticPredict", names, ["probabilities"]))
+        found: Array = workspace.FetchBlob("probabilities")
+        return found
