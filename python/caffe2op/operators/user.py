@@ -72,9 +72,10 @@ def register_operator(name: str, function: Any = None, *, inputs: Sequence[Any],
     waits: whether the function may wait for another operator; a Python one always may.
     overwrite: replace a type that was registered here before. Nets that exist keep the old one.
 
-    An output may be the blob of an input. What a blob holds is checked when the operator runs: a
-    TypeError for another dtype. Returns the function. TypeError or ValueError, naming the
-    argument, for anything else; nothing is registered then.
+    An output may be the blob of an input; that of a C function must have its dtype and shape then.
+    What a blob holds is checked when the operator runs: a TypeError for another dtype. Returns the
+    function. TypeError or ValueError, naming the argument, for anything else; nothing is
+    registered then.
     """
     if function is None:
         return functools.partial(register_operator, name, inputs=inputs, outputs=outputs, doc=doc,
