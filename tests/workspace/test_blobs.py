@@ -78,6 +78,13 @@ def test_arrays_that_no_blob_holds(value, error, message) -> None:
     assert workspace.FetchBlob("x") == 1
 
 
+def test_the_only_device_is_the_cpu() -> None:
+    workspace.FeedBlob("x", 1, core.DeviceOption(0))
+    with pytest.raises(ValueError, match="blob 'x': device_type 1 is not there"):
+        workspace.FeedBlob("x", 2, core.DeviceOption(1))
+    assert workspace.FetchBlob("x") == 1
+
+
 def test_names() -> None:
     workspace.FeedBlob("b", 1)
     workspace.FeedBlob(core.BlobReference("a"), 2)

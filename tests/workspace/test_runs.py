@@ -212,6 +212,16 @@ def test_a_signal_handler_that_does_not_raise_does_not_end_the_run() -> None:
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_has_blobs_nets_and_plans() -> None:
     net = counting()
+    busy = threading.Event()  # other threads hold the locks of names and of objects now and then
+
+    def hold(k: int) -> None:
+        while not busy.is_set():
+            workspace.FeedBlob(f"object{k}", "text")
+            workspace.RunNetOnce(core.Net("holder"))
+
+    holders = [threading.Thread(target=hold, args=(k,)) for k in range(2)]
+    for thread in holders:
+        thread.start()
     workspace.CreateNet(net)
     plan = core.execution_step("s", net, num_iter=50, num_concurrent_instances=2)
     workspace.RunPlan(plan)  # threads of the pool exist before the fork
@@ -219,11 +229,15 @@ def test_a_forked_child_has_blobs_nets_and_plans() -> None:
     if child == 0:
         code = 1
         try:
+            workspace.FeedBlob("object", "text")
             workspace.RunNet(net)
             workspace.RunPlan(plan)
             code = 0 if workspace.FetchBlob("n") == 100 + 1 + 100 else 2
         finally:
             os._exit(code)
+    busy.set()
+    for thread in holders:
+        thread.join()
     deadline = time.monotonic() + 20
     while True:
         pid, result = os.waitpid(child, os.WNOHANG)

@@ -8,14 +8,13 @@ that an operator is writing in place may be old and new mixed.
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from caffe2op._core import buffers, dtypes, ffi, lib, status
+from caffe2op._core import buffers, dtypes, ffi, lib, locks, status
 
 Array = npt.NDArray[Any]
 
@@ -45,7 +44,7 @@ _retired: list[Array] = []
 
 # Held while a blob gets an object or the caller's memory, so that what C has of a blob and what
 # Python keeps for it change together. Reentrant: a finalizer may run anywhere.
-_lock = threading.RLock()
+_lock = locks.lock()
 
 
 class Blob:

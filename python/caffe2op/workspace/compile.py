@@ -23,24 +23,40 @@ from caffe2op.workspace.scope import Scope
 _kernels: dict[str, Any] = {}
 
 
-class CompiledNet(Runner):
-    """A c2_net with all that it points to; called, it runs once, by the executor of its type.
-    Constant: any number of threads may run it at the same time, and what its operators do to
-    shared blobs then is theirs to order."""
+class CompiledNet:
+    """A c2_net with all that it points to. Constant: any number of threads may run it at the same
+    time, and what its operators do to shared blobs then is theirs to order."""
 
-    __slots__ = ("info", "waits")
+    __slots__ = ("_keep", "info", "waits")
 
-    def __init__(self, info: NetInfo, type_: str, waits: bool, keep: list[Any]) -> None:
-        super().__init__(EXECUTORS[type_](info.c), (info,), keep)
+    def __init__(self, info: NetInfo, waits: bool, keep: list[Any]) -> None:
         self.info = info
         self.waits = waits
+        self._keep = keep
+
+
+class RunnableNet(Runner):
+    """A compiled net and the executor of its type; called, it runs once."""
+
+    __slots__ = ("compiled", "simple")
+
+    def __init__(self, compiled: CompiledNet, net: NetDef) -> None:
+        type_ = net.type or "simple"
+        super().__init__(EXECUTORS[type_](compiled.info.c, net), (compiled.info,), compiled)
+        self.compiled = compiled
+        self.simple = type_ == "simple"
+
+
+def runnable(net: NetDef, scope: Scope) -> RunnableNet:
+    """The net, checked, built, and ready to run; errors as compile_net."""
+    return RunnableNet(compile_net(net, scope), net)
 
 
 def compile_net(net: NetDef, scope: Scope) -> CompiledNet:
     """Check the net and build it on the blobs of the scope; its outputs are made there. ValueError
     or TypeError that names the net, the operator and the blob or argument."""
     _check_net(net)
-    type_ = check_type(net.name, net.type)
+    check_type(net.name, net.type)
     c = lib.c2_net_new(len(net.op))
     if not c:
         raise MemoryError(f"net {net.name!r}: no memory for {len(net.op)} operators")
@@ -55,7 +71,7 @@ def compile_net(net: NetDef, scope: Scope) -> CompiledNet:
         builder.check_outputs()
     except ValueError as error:
         raise ValueError(f"net {net.name!r}: {error}") from None
-    return CompiledNet(builder.info, type_, builder.waits, builder.keep)
+    return CompiledNet(builder.info, builder.waits, builder.keep)
 
 
 class _Builder:
@@ -80,7 +96,7 @@ class _Builder:
         schema.check_blobs(op, known)
         packed = schema.pack_args(op, known)
         if op.device_option is not None:
-            _check_device(schema.describe(op), op.device_option)
+            check_device(schema.describe(op), op.device_option)
         if op.control_input:
             self._find(op, "control_input", op.control_input)
         inputs = self._find(op, "input", op.input)
@@ -147,10 +163,11 @@ def _check_net(net: NetDef) -> None:
         raise ValueError(f"net {net.name!r}: num_workers must be an int of 0 or more, "
                          f"got {net.num_workers!r}")
     if net.device_option is not None:
-        _check_device(f"net {net.name!r}", net.device_option)
+        check_device(f"net {net.name!r}", net.device_option)
 
 
-def _check_device(where: str, device: DeviceOption) -> None:
+def check_device(where: str, device: DeviceOption) -> None:
+    """ValueError for any device but the CPU."""
     if device.device_type != 0:
         raise ValueError(f"{where}: device_type {device.device_type!r} is not there; "
                          "accepted: 0 (CPU)")

@@ -34,6 +34,10 @@ class NetInfo(NamedTuple):
         type_, name = self.ops[index][:2]
         return f"net {self.name!r}, operator {index}: {type_}" + (f" {name!r}" if name else "")
 
+    def inputs(self, index: int) -> str:
+        """Names, dtypes and shapes of an operator's inputs, as they are now."""
+        return ", ".join(blob.describe() for blob in self.ops[index][2]) or "none"
+
 
 class Raised(NamedTuple):
     """An exception of a Python operator, and where it came from."""
@@ -112,7 +116,10 @@ def failure(run: Any, nets: Iterable[NetInfo], explain: Explain = as_it_is) -> B
         text = f"{net.where(run.op)}: {text}"
     elif text:
         text = explain(text)
-    return status.error(run.status, text)
+    error = status.error(run.status, text)
+    if net is not None and 0 <= run.op < len(net.ops):
+        error.add_note(f"inputs: {net.inputs(run.op)}")
+    return error
 
 
 _BLOB = re.compile(r"\b(input|output) (\d+)\b")

@@ -38,6 +38,13 @@ class Scope(dict[str, Blob]):
     def __eq__(self, other: object) -> bool:
         return self is other
 
+    def find(self, name: str) -> Blob | None:
+        """The blob, or None."""
+        try:
+            return self[name]
+        except KeyError:
+            return None
+
     def find_or_create(self, name: str) -> Blob:
         """The blob; a new empty one in this scope when there is none. ValueError for what is no
         name."""
