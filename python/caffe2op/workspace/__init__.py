@@ -98,8 +98,8 @@ def ShareBlob(name: BlobLike, array: Any) -> bool:
     """Make the blob the caller's memory itself, not a copy: a writable, aligned, C-contiguous
     NumPy array, or another object with such a buffer. Operators then read and write it in place.
 
-    The memory is kept alive. An operator that would give the blob another shape or dtype fails
-    with a MemoryError. TypeError or ValueError for memory that is not accepted.
+    The memory is kept alive. An operator that would give the blob another shape or dtype raises a
+    ValueError. TypeError or ValueError for memory that is not accepted.
     """
     current.workspace.put(name, lambda blob: blob.share(array))
     return True

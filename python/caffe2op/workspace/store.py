@@ -148,7 +148,7 @@ class Workspace:
         if net is None:
             net = self.net(name)
         if num_iter == 1:
-            return net.run(allow_fail)
+            return net(allow_fail)
         if not isinstance(num_iter, int) or num_iter < 0:
             raise ValueError(f"net {net.info.name!r}: num_iter must be an int of 0 or more, "
                              f"got {num_iter!r}")
@@ -157,7 +157,7 @@ class Workspace:
     def run_once(self, net: NetLike) -> bool:
         """Build the net, run it, forget it."""
         proto = net_def(net)
-        return self._compiled(lambda scope: compile_net(proto, scope)).run(False)
+        return self._compiled(lambda scope: compile_net(proto, scope))(False)
 
     def run_operators(self, ops: Iterable[OperatorDef]) -> bool:
         """Run operators one after the other."""
