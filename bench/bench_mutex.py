@@ -37,7 +37,7 @@ class Kind:
     crosses_processes: bool
 
 
-OURS = Kind("caffe2op Mutex", lambda: Mutex(mmap.mmap(-1, mmap.PAGESIZE)), True)
+OURS = Kind("caffe2op Mutex", lambda: Mutex(memoryview(mmap.mmap(-1, mmap.PAGESIZE))[:8]), True)
 PEERS = (
     Kind("multiprocessing.Lock", lambda: fork.Lock(), True),
     Kind("threading.Lock", lambda: threading.Lock(), False),
