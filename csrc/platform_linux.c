@@ -78,7 +78,7 @@ int c2_os_cpus(void) {
  */
 static uint32_t place_bit(const void *word, int size) {
     const int offset = (int)((uintptr_t)word & 3);
-    return size == 1 ? 1u << offset : size == 2 ? 16u << (offset >> 1) : 64u;
+    return size == 1 ? 1u << offset : size == 2 ? 16u << (offset >> 1) : size == 4 ? 64u : 128u;
 }
 
 static const void *futex_of(const void *word, int size) {
