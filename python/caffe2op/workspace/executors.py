@@ -93,8 +93,7 @@ EXECUTORS: dict[str, Callable[[Any, NetDef], Execute]] = {
 }
 
 
-def check_type(net: str, type_: str) -> str:
-    """The net's type, "simple" for none. ValueError for one that is unknown."""
+def check_type(net: str, type_: str) -> None:
+    """ValueError for a type of net that is unknown; none is "simple"."""
     if type_ and type_ not in EXECUTORS:
         raise ValueError(f"net {net!r}: unknown type {type_!r}{suggest(type_, EXECUTORS)}")
-    return type_ or "simple"
