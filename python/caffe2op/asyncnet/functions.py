@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from caffe2op._core import ffi, lib
+from caffe2op.asyncnet.devices import Devices, lanes, on_thread, worker_count
 from caffe2op.asyncnet.instance import Instance, Outputs
 from caffe2op.asyncnet.program import Operator, Prepare
 from caffe2op.operators.schema import suggest
@@ -25,24 +26,33 @@ class FunctionProgram:
     """Functions in an order that keeps the edges."""
 
     def __init__(self, functions: Mapping[str, Callable[..., Any]], edges: Pairs, order: Pairs,
-                 outputs: Iterable[str] | None, workers: int, prepare: Prepare) -> None:
+                 outputs: Iterable[str] | None, workers: int, devices: Devices | None,
+                 device_of: Mapping[str, str], prepare: Prepare) -> None:
         self.name = "functions"
-        self.workers = workers
+        self.workers = workers if devices is None else worker_count(devices)
         self._prepare = prepare
         for name, function in functions.items():
             if not isinstance(name, str) or not callable(function):
                 raise TypeError(f"functions must map names to functions, got {name!r}: "
                                 f"{function!r}")
+        for name in device_of:
+            if name not in functions:
+                raise ValueError(f"device_of: there is no function {name!r}"
+                                 f"{suggest(str(name), functions)}")
         sources, before = _read(functions, list(edges), list(order))
         names = _in_order(functions, before)
         at = {name: k for k, name in enumerate(names)}
-        self._functions = [functions[name] for name in names]
+        on = [device_of.get(name, "cpu:0") for name in names]
+        self._functions = [_placed(functions[name], device, devices)
+                           for name, device in zip(names, on, strict=True)]
+        self._lanes = None if devices is None else lanes(devices, on, "functions")
         given = {s for one in sources.values() for s in one if s not in functions}
         self._inputs = {name: len(names) + k for k, name in enumerate(sorted(given))}
         self._at = {**at, **self._inputs}
         self._sources = [tuple(self._at[s] for s in sources[name]) for name in names]
         self.edges: list[Edge] = sorted((at[u], at[v]) for v in names for u in before[v])
-        self.operators = [Operator("Python", name, "") for name in names]
+        self.operators = [Operator("Python", name, device, tuple(sources[name]), (name,))
+                          for name, device in zip(names, on, strict=True)]
         used = {u for one in before.values() for u in one}
         self._outputs = (tuple(n for n in functions if n not in used) if outputs is None
                          else tuple(outputs))
@@ -50,6 +60,11 @@ class FunctionProgram:
             if name not in at:
                 raise ValueError(f"outputs: there is no function {name!r}{suggest(name, at)}")
         self._graph = self._new_graph()
+
+    @property
+    def placed(self) -> bool:
+        """Whether functions are on devices."""
+        return self._lanes is not None
 
     def _new_graph(self) -> Any:
         made = ffi.new("c2_graph **")
@@ -66,6 +81,11 @@ class FunctionProgram:
                 raise ValueError(f"the functions take no input {name!r}"
                                  f"{suggest(name, self._inputs)}")
             raise ValueError(f"input {name!r} is missing")
+
+    def _new_async(self, one: Any) -> None:
+        if self._lanes is not None:
+            self._lanes.prepare(one)
+        self._prepare(one)
 
     def shared_instance(self) -> Instance:
         return self.instance(frozenset())
@@ -96,8 +116,13 @@ class FunctionProgram:
         def serial(run: Any) -> int:
             return int(lib.c2_net_run(net, run))
 
-        execute = InDependencyOrder(net, self._graph, self.workers, self._prepare)
+        execute = InDependencyOrder(net, self._graph, self.workers, self._new_async)
         return Instance(info, execute, serial, put, Outputs(self._outputs, get), tasks)
+
+
+def _placed(function: Callable[..., Any], device: str,
+            devices: Devices | None) -> Callable[..., Any]:
+    return on_thread(device, function) if (devices or {}).get(device) == "thread" else function
 
 
 def _read(functions: Mapping[str, Any], edges: list[tuple[str, str]],

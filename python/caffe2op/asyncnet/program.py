@@ -13,8 +13,11 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from caffe2op._core import lib
+from caffe2op.asyncnet.barrier import AsyncNetBarrier
+from caffe2op.asyncnet.devices import Devices, device_name, lanes, moved_to_threads, worker_count
 from caffe2op.asyncnet.instance import Instance, Outputs
 from caffe2op.core.defs import NetDef
+from caffe2op.core.names import BlobLike
 from caffe2op.operators.schema import suggest
 from caffe2op.workspace import dependencies
 from caffe2op.workspace.blob import Blob
@@ -33,6 +36,8 @@ class Operator(NamedTuple):
     type: str
     label: str
     device: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
 
 
 class Program(Protocol):
@@ -41,8 +46,10 @@ class Program(Protocol):
     name: str
     workers: int
 
+    operators: list[Operator]
+
     @property
-    def operators(self) -> list[Operator]: ...
+    def placed(self) -> bool: ...
     @property
     def edges(self) -> list[Edge]: ...
     def shared_instance(self) -> Instance: ...
@@ -54,15 +61,24 @@ class NetProgram:
     """A NetDef in a workspace."""
 
     def __init__(self, net: NetDef, workspace: Workspace, workers: int, inputs: Iterable[str],
-                 shared: Iterable[str], outputs: Iterable[str] | None, extra: Iterable[Edge],
+                 shared: Iterable[str], outputs: Iterable[BlobLike] | None,
+                 barriers: Iterable[AsyncNetBarrier], devices: Devices | None,
                  prepare: Prepare) -> None:
         check_type(net.name, net.type)
+        self.name = net.name
+        self.workers = workers if devices is None else worker_count(devices)
+        self._prepare = prepare
+        self._extra = [edge for barrier in barriers for edge in barrier.edges(net)]
+        self.operators = [Operator(op.type, op.name or ", ".join(op.output) or op.type,
+                                   device_name(net, op), tuple(op.input), tuple(op.output))
+                          for op in net.op]
+        self._lanes = None
+        if devices is not None:
+            self._lanes = lanes(devices, [op.device for op in self.operators],
+                                f"net {net.name!r}")
+            net = moved_to_threads(net, devices)
         # A copy: whoever changes the definition later does not change this.
         self._net = replace(net, op=list(net.op), type="")
-        self.name = net.name
-        self.workers = workers
-        self._prepare = prepare
-        self._extra = list(extra)
         for name in inputs:
             workspace.create_blob(name)
         written, updated, last = _written(net)
@@ -82,7 +98,7 @@ class NetProgram:
         return written - updated - shared
 
     def _check_outputs(self, written: set[str], last: list[str],
-                       outputs: Iterable[str] | None) -> tuple[str, ...]:
+                       outputs: Iterable[BlobLike] | None) -> tuple[str, ...]:
         if outputs is None:
             return tuple(self._net.external_output) or tuple(last)
         names = tuple(str(name) for name in outputs)
@@ -93,9 +109,9 @@ class NetProgram:
         return names
 
     @property
-    def operators(self) -> list[Operator]:
-        return [Operator(op.type, op.name or ", ".join(op.output) or op.type, "")
-                for op in self._net.op]
+    def placed(self) -> bool:
+        """Whether operators are on devices."""
+        return self._lanes is not None
 
     @property
     def edges(self) -> list[Edge]:
@@ -119,10 +135,15 @@ class NetProgram:
             assert found is not None
             return found
 
-        execute = InDependencyOrder(compiled.info.c, self._graph, self.workers, self._prepare)
+        execute = InDependencyOrder(compiled.info.c, self._graph, self.workers, self._new_async)
         return Instance(compiled.info, execute, partial(lib.c2_net_run, compiled.info.c),
                         lambda name, value: blob(name).feed(value),
                         Outputs(self._outputs, lambda name: blob(name).fetch()), compiled)
+
+    def _new_async(self, one: Any) -> None:
+        if self._lanes is not None:
+            self._lanes.prepare(one)
+        self._prepare(one)
 
     def shared_instance(self) -> Instance:
         """On the workspace's blobs, as RunNet."""
