@@ -10,7 +10,7 @@
 /* ---- the table ---- */
 
 #define C2_KERNEL_TABLES(X)                                                                        \
-    X(fill) X(math) X(compare) X(sparse) X(linear) X(atomic) X(counter) X(queue) X(user)
+    X(fill) X(math) X(compare) X(sparse) X(linear) X(atomic) X(counter) X(queue) X(rendezvous) X(user)
 
 #define DECLARE(name) extern const c2_kernel_entry c2_kernels_##name[];
 C2_KERNEL_TABLES(DECLARE)

@@ -10,17 +10,17 @@ threads at the same time.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from caffe2op._core import locks
 from caffe2op.core.defs import NetDef, OperatorDef
 from caffe2op.core.names import BlobLike, BlobReference, Blobs, ScopedBlobReference, references
 from caffe2op.core.operator import CreateOperator
 from caffe2op.operators import schema
 
 _used: dict[str, int] = {}  # net names of this process -> the number to try next
-_used_lock = threading.Lock()
+_used_lock = locks.lock()
 
 
 def _unused_name(base: str) -> str:

@@ -149,8 +149,8 @@ def _convert(op: OperatorDef, arg: Arg, value: Any) -> Any:
     try:
         result = CONVERT[arg.kind](value)
     except (TypeError, ValueError) as error:
-        text = f"{error}" if arg.kind == "dtype" else f"must be {error}, got {value!r}"
-        raise type(error)(f"{describe(op)}: argument {arg.name!r}: {text}") from None
+        text = f": {error}" if arg.kind == "dtype" else f" must be {error}, got {value!r}"
+        raise type(error)(f"{describe(op)}: argument {arg.name!r}{text}") from None
     wrong = arg.check(result) if arg.check else None
     if wrong:
         raise ValueError(f"{describe(op)}: argument {arg.name!r} {wrong}, got {value!r}")
@@ -195,11 +195,19 @@ def validate(op: OperatorDef, where: str = "") -> Schema:
     otherwise, whose message begins with `where` (the net, say) and the operator."""
     try:
         schema = lookup(op.type)
+        check_names(op)
         check_blobs(op, schema)
         argument_values(op, schema)
         return schema
     except (TypeError, ValueError) as error:
         raise type(error)(f"{where}: {error}" if where else str(error)) from None
+
+
+def check_names(op: OperatorDef) -> None:
+    """ValueError for a blob that is not given by its name."""
+    for name in (*op.input, *op.output, *op.control_input):
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"{describe(op)}: blobs are given by their names, got {name!r}")
 
 
 def check_blobs(op: OperatorDef, schema: Schema) -> None:
@@ -212,15 +220,16 @@ def check_blobs(op: OperatorDef, schema: Schema) -> None:
     least, most = schema.outputs
     if len(outputs) < least or (most is not None and len(outputs) > most):
         raise _wrong_count(op, "output", outputs, schema.outputs, schema.output_names)
-    for name in (*inputs, *outputs, *op.control_input):
-        if not isinstance(name, str) or not name:
-            raise ValueError(f"{describe(op)}: blobs are given by their names, got {name!r}")
     if len(outputs) > 1 and len(set(outputs)) < len(outputs):
         twice = min(name for name in outputs if outputs.count(name) > 1)
         raise ValueError(f"{describe(op)}: output {twice!r} is given twice")
-    for o, target in enumerate(outputs):
-        if target in inputs or schema.enforce_in_place:
+    if schema.enforce_in_place:
+        for o, target in enumerate(outputs):
             _check_in_place(op, schema, o, target)
+    else:
+        for o, target in enumerate(outputs):
+            if target in inputs and (inputs.index(target), o) not in schema.in_place:
+                _check_in_place(op, schema, o, target)
     if schema.check:
         wrong = schema.check(op)
         if wrong:

@@ -37,7 +37,7 @@ def compile_plan(plan: PlanDef, scope: Scope) -> Runner:
         check_step(step)
         child, _ = compiler.step(step, scope)
         compiler.add(root, child)
-    return Runner(partial(lib.c2_step_run, root), compiler.infos, compiler.keep)
+    return Runner(partial(lib.c2_step_run, root), compiler.infos, compiler.keep, compiler.explain)
 
 
 def repeated(net: CompiledNet, num_iter: int) -> Runner:
@@ -55,7 +55,7 @@ def _check_memory(result: int) -> None:
 
 def _new_step() -> Any:
     step = lib.c2_step_new()
-    _check_memory(step == ffi.NULL)
+    _check_memory(not step)
     return ffi.gc(step, lib.c2_step_free)
 
 
@@ -71,7 +71,8 @@ class _Compiler:
                                  "be unique")
         self._nets: dict[tuple[Scope, str], CompiledNet] = {}
         self.infos: list[NetInfo] = []
-        self.keep: list[Any] = []
+        self._stop_blobs: list[tuple[str, Blob]] = []
+        self.keep: list[Any] = [self._stop_blobs]
 
     def new_step(self) -> Any:
         """A c2_step that lives as long as the plan."""
@@ -141,7 +142,7 @@ class _Compiler:
         return outer, locals_, waits
 
     def _locals(self, step: ExecutionStepDef, scope: Scope) -> list[Blob]:
-        return list(scope.commit()) if step.create_workspace else []
+        return scope.commit() if step.create_workspace else []
 
     def _with_report(self, c: Any, step: ExecutionStepDef, scope: Scope) -> Any:
         report, around = self.new_step(), self.new_step()
@@ -155,6 +156,9 @@ class _Compiler:
 
     def _iterations(self, step: ExecutionStepDef) -> int:
         if not step.substep and not step.network:
+            if step.should_stop_blob:
+                raise ValueError(f"{self._where}, step {step.name!r}: it has nothing to run until "
+                                 f"should_stop_blob {step.should_stop_blob!r} is true")
             return 0  # nothing to repeat
         if step.num_iter is not None:
             return step.num_iter
@@ -163,11 +167,20 @@ class _Compiler:
     def _stop_blob(self, step: ExecutionStepDef, scope: Scope) -> Any:
         if not step.should_stop_blob:
             return ffi.NULL
-        blob = scope.find(step.should_stop_blob)
-        if blob is None:
+        try:
+            blob = scope[step.should_stop_blob]
+        except KeyError:
             known = set(scope.names())
             raise ValueError(f"{self._where}, step {step.name!r}: should_stop_blob "
                              f"{step.should_stop_blob!r} is not in the workspace and no net of "
-                             f"the step produces it{suggest(step.should_stop_blob, known)}")
-        self.keep.append(blob)
+                             f"the step produces it{suggest(step.should_stop_blob, known)}"
+                             ) from None
+        self._stop_blobs.append((step.name, blob))
         return blob.c
+
+    def explain(self, message: str) -> str:
+        """C does not say which step: a stop blob that holds no bool is looked for."""
+        for step, blob in self._stop_blobs:
+            if not blob.holds_a_bool():
+                return f"{self._where}, step {step!r}: {message}, got {blob.describe()}"
+        return f"{self._where}: {message}"
