@@ -51,7 +51,7 @@ def test_native_operator_that_fails(mode: str) -> None:
     net.Relu("y", "z")
     made = AsyncNet(net, workers=2, mode=mode)
     for run in (made.run, lambda: made.submit().result()):
-        with pytest.raises(ValueError, match="operator 0: Add 'sum': .*'w'.*'x'") as caught:
+        with pytest.raises(ValueError, match=r"operator 0: Add 'sum': .*'w'.*'x'") as caught:
             run()
         assert str(caught.value).startswith(f"net '{net.Name()}', ")
         assert caught.value.__notes__ == ["inputs: x float32 (2, 3), w float32 (4,)"]

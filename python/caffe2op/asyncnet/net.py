@@ -174,7 +174,7 @@ class AsyncNet:
             status = self._primary.execute(run)
         finally:
             end.call_off()
-        if status:
+        if status and status != lib.C2_STOPPED:
             raise failure(run, self._primary.nets)
         if run.stop:
             raise TimeoutError(f"net {self.name!r}: the run was stopped at its deadline")
