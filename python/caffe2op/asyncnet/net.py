@@ -273,7 +273,7 @@ class AsyncNet:
             observation.prepare(one)
         self._flight.observe(observation if observation.on else None)
         for instance in self._instances():
-            instance.execute.after = observation.after_run if observation.observed else None
+            observation.attach(instance.execute)
 
     def enable_profile(self, on: bool = True) -> None:
         """Measure each operator in the following runs, from zero again (about 20 ns an operator);
