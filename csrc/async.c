@@ -12,23 +12,22 @@
  *   then          `static` and `dynamic`, where their estimate beats serial, thrice each
  *   then          the fastest; now and then another candidate, in case the costs have changed
  */
-#include "async.h"
-
 #include <stdlib.h>
 #include <string.h>
 
+#include "dynamic_run.h"
 #include "machine.h"
 #include "team.h"
-#include "watch.h"
 #include "platform.h"
 #include "reclaim.h"
+#include "static_run.h"
 
 enum {
-    BLOCK = 16,            /* operators timed together while they are short */
-    LONG_NS = 300,         /* an operator that is worth a look at the clock of its own */
-    WORTH_A_TEAM = 20000,  /* ns: less work in all does not repay a wake-up */
-    WORTH_SHARING = 2000,  /* ns: a mean operator that repays the dynamic way's locks */
-    SURE_AFTER = 200000,   /* ns into run 0 */
+    BLOCK = 16,           /* operators timed together while they are short */
+    LONG_NS = 300,        /* an operator that is worth a look at the clock of its own */
+    WORTH_A_TEAM = 20000, /* ns: less work in all does not repay a wake-up */
+    WORTH_SHARING = 2000, /* ns: a mean operator that repays the dynamic way's locks */
+    SURE_AFTER = 200000,  /* ns into run 0 */
     TRIALS = 3,
     TRY_EVERY = 128,
 };
@@ -78,10 +77,12 @@ void c2_async_free(c2_async *a) {
     free(a);
 }
 
-void c2_async_mode(c2_async *a, int mode) { a->forced = mode; }
+void c2_async_mode(c2_async *a, int mode) {
+    a->forced = mode;
+}
 
-int c2_async_lanes(c2_async *a, const int32_t *lane_of_op, int n_lanes,
-                   const int32_t *lane_workers, const int32_t *lane_flags) {
+int c2_async_lanes(c2_async *a, const int32_t *lane_of_op, int n_lanes, const int32_t *lane_workers,
+                   const int32_t *lane_flags) {
     const int32_t n = a->graph->n;
     c2_lanes lanes = {.count = n_lanes, .of_caller = -1};
     if (n_lanes < 1 || a->runs || a->lane_arrays) return C2_VALUE;
@@ -99,7 +100,8 @@ int c2_async_lanes(c2_async *a, const int32_t *lane_of_op, int n_lanes,
     int32_t *of_helper = of_op + n, helpers = 0;
     memcpy(of_op, lane_of_op, (size_t)n * sizeof *of_op);
     for (int32_t k = 0; k < n_lanes; k++)
-        for (int32_t w = lanes.of_caller == k; w < lane_workers[k]; w++) of_helper[helpers++] = k;
+        for (int32_t w = lanes.of_caller == k; w < lane_workers[k]; w++)
+            of_helper[helpers++] = k;
     lanes.of_op = of_op;
     lanes.of_helper = of_helper;
     a->lane_arrays = of_op;
@@ -164,7 +166,8 @@ void c2_async_report_now(const c2_async *a, c2_async_report *r) {
                            .serial_ns = a->serial_ns,
                            .critical_ns = a->critical_ns,
                            .planned_ns = a->schedule ? a->schedule->makespan_ns : 0};
-    for (int m = 0; m < 4; m++) r->took_ns[m] = a->took[m];
+    for (int m = 0; m < 4; m++)
+        r->took_ns[m] = a->took[m];
 }
 
 /* ---- what the operators cost ---- */
@@ -190,7 +193,8 @@ static void run_timed(c2_async *a, int first, c2_run *run, c2_ticker *ticker) {
         }
         const int64_t now = c2_os_now();
         const float each = (float)(now - before) / (float)(end - v);
-        for (int32_t k = v; k < end; k++) a->costs[k] = each;
+        for (int32_t k = v; k < end; k++)
+            a->costs[k] = each;
         before = now;
         v = end;
         if (first) {
@@ -198,7 +202,8 @@ static void run_timed(c2_async *a, int first, c2_run *run, c2_ticker *ticker) {
             if (a->workers > 1 && now - begin > SURE_AFTER && (now - begin) / v > WORTH_SHARING &&
                 n - v > 1 && ensure_dynamic(a)) {
                 /* What is left is unknown, and likely long: share it. */
-                for (int32_t k = v; k < n; k++) a->costs[k] = (float)(now - begin) / (float)v;
+                for (int32_t k = v; k < n; k++)
+                    a->costs[k] = (float)(now - begin) / (float)v;
                 c2_dynamic_rank(a->shared, NULL);
                 c2_dynamic_run(a->shared, v, run, ticker, a->watch);
                 return;
@@ -239,7 +244,8 @@ static int find_critical_path(c2_async *a) {
         if (u[v].path > a->critical_ns) a->critical_ns = u[v].path;
     }
     qsort(u, (size_t)g->n, sizeof *u, most_urgent_first);
-    for (int32_t k = 0; k < g->n; k++) a->rank[u[k].op] = k;
+    for (int32_t k = 0; k < g->n; k++)
+        a->rank[u[k].op] = k;
     free(u);
     return 1;
 }
@@ -247,8 +253,7 @@ static int find_critical_path(c2_async *a) {
 static int ensure_static(c2_async *a) {
     if (a->fixed) return 1;
     const c2_machine machine = c2_machine_measured();
-    if (!a->schedule)
-        a->schedule = c2_schedule_new(a->graph, a->workers, a->costs, &machine);
+    if (!a->schedule) a->schedule = c2_schedule_new(a->graph, a->workers, a->costs, &machine);
     if (a->schedule) a->fixed = c2_static_new(a->net, a->schedule);
     return a->fixed != NULL;
 }
@@ -311,8 +316,10 @@ static int choose(c2_async *a) {
 static void run_auto(c2_async *a, c2_run *run, c2_ticker *ticker) {
     if (a->runs < 2) {
         if (!a->costs) a->costs = calloc((size_t)a->graph->n + 1, sizeof *a->costs);
-        if (a->costs) run_timed(a, a->runs == 0, run, ticker);
-        else run_serial(a, run, ticker);
+        if (a->costs)
+            run_timed(a, a->runs == 0, run, ticker);
+        else
+            run_serial(a, run, ticker);
         if (a->runs == 1 && !c2_run_stopped(run)) plan(a);
         return;
     }
@@ -344,8 +351,10 @@ int c2_async_run(c2_async *a, c2_run *run) {
         if (a->lane_arrays) c2_run_fail(run, C2_NO_MEMORY, NULL, -1, "no memory for a run");
         mode = C2_MODE_SERIAL;
     }
-    if (mode == C2_MODE_AUTO) run_auto(a, run, t);
-    else run_in(a, mode, run, t);
+    if (mode == C2_MODE_AUTO)
+        run_auto(a, run, t);
+    else
+        run_in(a, mode, run, t);
     a->runs++;
     if (a->watch) c2_watch_end(a->watch);
     c2_guard_leave();

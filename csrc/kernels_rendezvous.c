@@ -20,7 +20,9 @@
 
 #define SLICE_NS (20 * 1000 * 1000)
 
-static uint64_t meetings(uint64_t word) { return word >> 32; }
+static uint64_t meetings(uint64_t word) {
+    return word >> 32;
+}
 
 /* The word, while it still is the one that we arrived at. */
 static _Atomic uint64_t *same_word(c2_context *c, _Atomic uint64_t *word) {
@@ -45,7 +47,8 @@ static int wait_for_others(c2_context *c, _Atomic uint64_t *word, uint64_t met, 
         if (stop || now >= deadline) {
             if (!give_up(word, met)) return C2_OK;
             return stop ? c2_fail(c, C2_STOPPED, "stopped during the rendezvous")
-                        : c2_fail(c, C2_TIMEOUT, "the others did not come to the rendezvous in time");
+                        : c2_fail(c, C2_TIMEOUT,
+                                  "the others did not come to the rendezvous in time");
         }
         const int64_t slice = now + SLICE_NS;
         c2_os_wait((void *)word, 8, seen, slice < deadline ? slice : deadline);

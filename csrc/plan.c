@@ -60,8 +60,12 @@ void c2_step_free(c2_step *s) {
     free(s);
 }
 
-int c2_step_add_net(c2_step *s, c2_net *net) { return append(&s->nets, net); }
-int c2_step_add_local(c2_step *s, c2_blob *blob) { return append(&s->locals, blob); }
+int c2_step_add_net(c2_step *s, c2_net *net) {
+    return append(&s->nets, net);
+}
+int c2_step_add_local(c2_step *s, c2_blob *blob) {
+    return append(&s->locals, blob);
+}
 int c2_step_add_substep(c2_step *s, c2_step *substep) {
     return append(substep->every_ms > 0 ? &s->reporters : &s->substeps, substep);
 }
@@ -137,7 +141,9 @@ typedef struct reporter {
     c2_step *step;
 } reporter;
 
-static int is_over(const group *g) { return load_acq(&g->over) || c2_run_stopped(g->run); }
+static int is_over(const group *g) {
+    return load_acq(&g->over) || c2_run_stopped(g->run);
+}
 
 /* Runs its step every so often until the group is over. */
 static void report(void *arg) {
@@ -146,7 +152,8 @@ static void report(void *arg) {
     int64_t due = c2_os_now();
     while (!is_over(g)) {
         due += r->step->every_ms * 1000000;
-        while (!is_over(g) && c2_os_now() < due) c2_os_wait(&g->over, 4, 0, due);
+        while (!is_over(g) && c2_os_now() < due)
+            c2_os_wait(&g->over, 4, 0, due);
         if (is_over(g)) break;
         c2_guard_enter();
         run_step(r->step, g->run, NULL);
@@ -198,8 +205,10 @@ static void run_substeps_together(c2_step *step, c2_run *run, c2_ticker *ticker)
             c2_run_fail(run, C2_SYSTEM, NULL, -1, "the system gives no thread for a reporter");
     }
     while (started < workers - 1 && !c2_run_stopped(run)) {
-        if (hire(&g.helpers, help, &g, &helpers[started])) started++;
-        else if (!step->waits) break; /* fewer hands do the same work */
+        if (hire(&g.helpers, help, &g, &helpers[started]))
+            started++;
+        else if (!step->waits)
+            break; /* fewer hands do the same work */
         else
             c2_run_fail(run, C2_SYSTEM, NULL, -1,
                         "the system gives no thread for each of the concurrent substeps");
@@ -228,7 +237,8 @@ static void breathe(void) {
 
 static void run_step(c2_step *step, c2_run *run, c2_ticker *ticker) {
     const int together = step->concurrent || step->reporters.count;
-    for (int64_t k = 0; k < step->locals.count; k++) c2_blob_clear(step->locals.items[k]);
+    for (int64_t k = 0; k < step->locals.count; k++)
+        c2_blob_clear(step->locals.items[k]);
     const int64_t iterations = step->only_once ? 1 : step->num_iter;
     for (int64_t i = 0; iterations < 0 || i < iterations; i++) {
         if (c2_run_stopped(run)) return;

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -42,15 +42,17 @@ SETTINGS = Settings(workers=2, batch_size=64, lr=0.1, decay=0.0, l2=0.0, epochs=
 
 
 @pytest.mark.parametrize("train", [training.train, processes.train])
-def test_the_last_pass_ends_it(train: training.Watch) -> None:
+def test_the_last_pass_ends_it(train: Callable[..., Run]) -> None:
     data = small()
     run = train(data, SETTINGS)
     assert run.rows == 5 * 4000
     assert run.sent == 5 * 4000 * 8
     assert run.found == run.sent
     assert run.seconds_to_target is None
-    assert run.points[:, 1].tolist() == sorted(run.points[:, 1])
-    assert len(run.points) == 10
+    # every look once; two workers may end theirs in either order
+    every = 4000 // training.LOOKS
+    assert sorted(run.points[:, 1]) == list(range(every, 5 * 4000 + 1, every))
+    assert (np.diff(run.points[:, 0]) >= 0).all()
     assert run.points[-1, 2] < run.points[0, 2] < np.log(2)
     assert 0 < run.points[0, 0] <= run.points[-1, 0] <= run.seconds
     assert run.log_loss < 0.3
@@ -58,12 +60,11 @@ def test_the_last_pass_ends_it(train: training.Watch) -> None:
 
 
 @pytest.mark.parametrize("train", [training.train, processes.train])
-def test_the_target_ends_it(train: training.Watch) -> None:
+def test_the_target_ends_it(train: Callable[..., Run]) -> None:
     data = small()
     run = train(data, replace(SETTINGS, epochs=1000, target=0.5))
     assert run.seconds_to_target is not None
     assert run.rows < 500 * 4000  # far from the last pass
-    assert run.points[-1, 2] < 0.5 or run.points[-2, 2] < 0.5
     assert run.found == run.sent == 8 * run.rows
 
 

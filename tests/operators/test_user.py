@@ -1,281 +1,24 @@
-"""user.py, native_function.py and csrc/kernel_user.c: operators of the user's own."""
+"""user.py and csrc/kernel_user.c: operators of the user's own. How a C function comes in is
+test_native_function.py's."""
 
 from __future__ import annotations
 
-import ctypes
 import gc
-import itertools
-import subprocess
-import sysconfig
 import threading
 
 import cffi
 import numpy as np
 import pytest
+from user_operators import KERNEL, LIKE, check_square, feed, fetch, names, registered, run
 
 from caffe2op import core, workspace
 from caffe2op.core import register_operator
 from caffe2op.operators import schema
 
-KERNEL = "int32_t(void **, const int64_t *, void *)"
-CTYPES_KERNEL = ctypes.CFUNCTYPE(
-    ctypes.c_int32, ctypes.POINTER(ctypes.c_void_p), ctypes.POINTER(ctypes.c_int64), ctypes.c_void_p
-)
-SOURCE = """
-    #include <stdint.h>
-    int32_t square(void **data, const int64_t *sizes, void *user) {
-        const double *x = data[0];
-        double *y = data[1];
-        for (int64_t k = 0; k < sizes[0]; k++) y[k] = x[k] * x[k];
-        return 0;
-    }
-    int32_t scale(void **data, const int64_t *sizes, void *user) {
-        for (int64_t k = 0; k < sizes[1]; k++)
-            ((double *)data[1])[k] = ((double *)data[0])[k] * *(const double *)user;
-        return 0;
-    }
-    int32_t sizes_of(void **data, const int64_t *sizes, void *user) {
-        for (int64_t k = 0; k < sizes[2]; k++) ((int64_t *)data[2])[k] = sizes[k];
-        return user != 0;
-    }
-    int32_t count(void **data, const int64_t *sizes, void *user) {
-        __atomic_fetch_add((int64_t *)data[0], 1, __ATOMIC_RELAXED);
-        return 0;
-    }
-    int32_t fail(void **data, const int64_t *sizes, void *user) { return 7; }
-    int32_t two(void **data, const int64_t *sizes) { return 0; }
-    double real(void **data, const int64_t *sizes, void *user) { return 0; }
-"""
-
-names = (f"UserOp{k}" for k in itertools.count())
-
 
 @pytest.fixture(autouse=True)
 def _fresh():
     workspace.ResetWorkspace()
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory):
-    """The path of a shared library with the functions of SOURCE."""
-    folder = tmp_path_factory.mktemp("library")
-    (folder / "user.c").write_text(SOURCE)
-    compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
-    path = folder / "user.so"
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", path, folder / "user.c"], check=True)
-    return str(path)
-
-
-@pytest.fixture(scope="module")
-def by_cffi(library):
-    """A function that gives a cffi pointer of a function of the library."""
-    ffi = cffi.FFI()
-    ffi.cdef("int32_t square(void **, const int64_t *, void *);"
-             "int32_t scale(void **, const int64_t *, void *);"
-             "int32_t sizes_of(void **, const int64_t *, void *);"
-             "int32_t count(void **, const int64_t *, void *);"
-             "int32_t fail(void **, const int64_t *, void *);"
-             "int32_t two(void **, const int64_t *);"
-             "double real(void **, const int64_t *, void *);")
-    lib = ffi.dlopen(library)
-    return lambda name: ffi.addressof(lib, name)
-
-
-@pytest.fixture(scope="module")
-def by_ctypes(library):
-    """A function that gives a ctypes pointer of a function of the library."""
-    lib = ctypes.CDLL(library)
-
-    def get(name):
-        function = getattr(lib, name)
-        function.argtypes, function.restype = CTYPES_KERNEL._argtypes_, ctypes.c_int32
-        return function
-
-    return get
-
-
-def run(type_, inputs, outputs):
-    return workspace.RunOperatorOnce(core.CreateOperator(type_, inputs, outputs))
-
-
-def feed(**blobs):
-    for name, value in blobs.items():
-        workspace.FeedBlob(name, value)
-
-
-def fetch(name):
-    return workspace.FetchBlob(name)
-
-
-def registered(function, inputs, outputs, **options):
-    name = next(names)
-    register_operator(name, function, inputs=inputs, outputs=outputs, **options)
-    return name
-
-
-def check_square(name):
-    x = np.linspace(-3, 3, 12).reshape(3, 4)
-    feed(x=x)
-    net = core.Net("net")
-    getattr(net, name)(["x"], ["y"])
-    workspace.RunNetOnce(net)
-    np.testing.assert_array_equal(fetch("y"), x * x)
-    assert fetch("y").shape == (3, 4)
-
-
-LIKE = {"inputs": ["float64"], "outputs": [("float64", 0)]}
-
-# ---- C functions, from wherever they come -----------------------------------------------------
-
-
-def test_cffi(by_cffi):
-    check_square(registered(by_cffi("square"), **LIKE))
-
-
-def test_cffi_callback():
-    ffi = cffi.FFI()
-
-    @ffi.callback(KERNEL.replace("int32_t(", "int32_t(*)("))
-    def square(data, sizes, user):
-        x, y = (np.frombuffer(ffi.buffer(ffi.cast("double *", p), 8 * sizes[0])) for p in data[0:2])
-        y[:] = x * x
-        return 0
-
-    check_square(registered(square, **LIKE))
-
-
-def test_ctypes(by_ctypes):
-    check_square(registered(by_ctypes("square"), **LIKE))
-
-
-def test_ctypes_callback():
-    @CTYPES_KERNEL
-    def square(data, sizes, user):
-        n = sizes[0]
-        x, y = (np.ctypeslib.as_array((ctypes.c_double * n).from_address(data[k])) for k in (0, 1))
-        y[:] = x * x
-        return 0
-
-    check_square(registered(square, **LIKE))
-
-
-def test_numba():
-    numba = pytest.importorskip("numba")
-    types = numba.types
-
-    @numba.cfunc(types.int32(types.CPointer(types.voidptr), types.CPointer(types.int64),
-                             types.voidptr))
-    def square(data, sizes, user):
-        x = numba.carray(_as_doubles(data[0]), sizes[0])
-        y = numba.carray(_as_doubles(data[1]), sizes[1])
-        for k in range(sizes[0]):
-            y[k] = x[k] * x[k]
-        return 0
-
-    check_square(registered(square, **LIKE))
-
-
-try:
-    import numba as _numba
-    from numba.core import cgutils as _cgutils
-except ImportError:
-    pass
-else:
-
-    @_numba.extending.intrinsic
-    def _as_doubles(typing, pointer):
-        """A void pointer as a double pointer."""
-        def generate(context, builder, signature, args):
-            return builder.bitcast(args[0], _cgutils.ir.DoubleType().as_pointer())
-
-        return _numba.types.CPointer(_numba.types.float64)(_numba.types.voidptr), generate
-
-
-def test_numba_with_another_signature():
-    numba = pytest.importorskip("numba")
-
-    @numba.cfunc("float64(float64)")
-    def half(x):
-        return x / 2
-
-    with pytest.raises(TypeError, match=r"function: got .*from \(c_double\) to c_double; accepted"):
-        registered(half, **LIKE)
-
-
-@pytest.mark.parametrize("source", ["cffi", "ctypes"])
-def test_scipy(source, by_cffi, by_ctypes):
-    scipy = pytest.importorskip("scipy")
-    get = by_cffi if source == "cffi" else by_ctypes
-    check_square(registered(scipy.LowLevelCallable(get("square")), **LIKE))
-
-
-def test_scipy_user_data(by_ctypes):
-    scipy = pytest.importorskip("scipy")
-    factor = ctypes.c_double(2.5)
-    pointer = ctypes.cast(ctypes.pointer(factor), ctypes.c_void_p)
-    low_level = scipy.LowLevelCallable(by_ctypes("scale"), pointer)
-    check_scale(registered(low_level, **LIKE), 2.5)
-    with pytest.raises(TypeError, match="user_data is given twice"):
-        registered(low_level, **LIKE, user_data=pointer)
-
-
-def capsule(function, signature):
-    """A PyCapsule as C extensions make them, and as scipy's LowLevelCallable takes them."""
-    new = ctypes.pythonapi.PyCapsule_New
-    new.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
-    new.restype = ctypes.py_object
-    return new(ctypes.cast(function, ctypes.c_void_p), signature, None)
-
-
-def test_capsule(by_ctypes):
-    name = b"int32_t (void **, const int64_t *, void *)"  # borrowed by the capsule
-    check_square(registered(capsule(by_ctypes("square"), name), **LIKE))
-    other = b"double (double)"
-    with pytest.raises(TypeError, match=r"signature 'double \(double\)'; accepted"):
-        registered(capsule(by_ctypes("square"), other), **LIKE)
-
-
-def check_scale(name, factor):
-    feed(x=np.arange(4.0))
-    run(name, ["x"], ["x"])  # in place
-    np.testing.assert_array_equal(fetch("x"), np.arange(4.0) * factor)
-
-
-def test_user_data(by_cffi):
-    ffi = cffi.FFI()
-    check_scale(registered(by_cffi("scale"), **LIKE, user_data=ffi.new("double *", 1.5)), 1.5)
-    check_scale(registered(by_cffi("scale"), **LIKE,
-                           user_data=ctypes.pointer(ctypes.c_double(-2))), -2)
-
-
-def test_all_is_kept_alive(by_cffi):
-    """The net needs the function, user_data and the schema's arrays, whoever else lets go."""
-    ffi = cffi.FFI()
-
-    def make():
-        data = ffi.new("double *", 4)
-
-        @ffi.callback(KERNEL.replace("int32_t(", "int32_t(*)("))
-        def scale(given, sizes, user):
-            x, y = (ffi.cast("double *", p) for p in given[0:2])
-            for k in range(sizes[0]):
-                y[k] = x[k] * ffi.cast("double *", user)[0]
-            return 0
-
-        return registered(scale, **LIKE, user_data=data)
-
-    name = make()
-    feed(x=np.arange(100.0))
-    net = core.Net("net")
-    getattr(net, name)(["x"], ["y"])
-    workspace.CreateNet(net)
-    register_operator(name, by_cffi("fail"), **LIKE, overwrite=True)  # the old binding goes
-    gc.collect()
-    [ffi.new("double *", -1) for _ in range(1000)]
-    workspace.RunNet(net)
-    np.testing.assert_array_equal(fetch("y"), 4 * np.arange(100.0))
-    with pytest.raises(RuntimeError, match="returned 7"):
-        run(name, ["x"], ["y"])
 
 
 # ---- what a C function sees --------------------------------------------------------------------
@@ -303,6 +46,36 @@ def test_in_place_means_the_same_dtype_and_shape(by_cffi):
     with pytest.raises(ValueError, match="another type"):
         run(other, ["x"], ["x"])
     assert fetch("x") == 4
+
+
+def test_all_is_kept_alive(by_cffi):
+    """The net needs the function, user_data and the schema's arrays, whoever else lets go."""
+    ffi = cffi.FFI()
+
+    def make():
+        data = ffi.new("double *", 4)
+
+        @ffi.callback(KERNEL)
+        def scale(given, sizes, user):
+            x, y = (ffi.cast("double *", p) for p in given[0:2])
+            for k in range(sizes[0]):
+                y[k] = x[k] * ffi.cast("double *", user)[0]
+            return 0
+
+        return registered(scale, **LIKE, user_data=data)
+
+    name = make()
+    feed(x=np.arange(100.0))
+    net = core.Net("net")
+    getattr(net, name)(["x"], ["y"])
+    workspace.CreateNet(net)
+    register_operator(name, by_cffi("fail"), **LIKE, overwrite=True)  # the old binding goes
+    gc.collect()
+    [ffi.new("double *", -1) for _ in range(1000)]
+    workspace.RunNet(net)
+    np.testing.assert_array_equal(fetch("y"), 4 * np.arange(100.0))
+    with pytest.raises(RuntimeError, match="returned 7"):
+        run(name, ["x"], ["y"])
 
 
 def test_many_blobs(by_cffi):
@@ -444,44 +217,6 @@ def test_inputs_and_outputs_are_checked(by_cffi, inputs, outputs, error, words):
     with pytest.raises(error, match=words):
         register_operator(name, by_cffi("square"), inputs=inputs, outputs=outputs)
     assert not schema.is_registered(name)
-
-
-def test_functions_of_other_kinds(by_cffi, by_ctypes, library):
-    ffi = cffi.FFI()
-    undeclared = ctypes.CDLL(library).square
-    gil = ctypes.PYFUNCTYPE(ctypes.c_int32, *CTYPES_KERNEL._argtypes_)(lambda *args: 0)
-    unsigned = ctypes.CFUNCTYPE(ctypes.c_uint32, *CTYPES_KERNEL._argtypes_)(lambda *args: 0)
-    for function, words in [
-        (5, "got 5; accepted: a Python function"),
-        ("square", "got 'square'"),
-        (by_cffi("two"), "of type int32_t"),
-        (by_cffi("real"), "of type double"),
-        (ffi.new("int *"), r"of type int \*"),
-        (ffi.cast("int32_t(*)(void **, const int64_t *, void *)", 0), "a null pointer"),
-        (undeclared, "argtypes and restype are not set"),
-        (ctypes.CFUNCTYPE(ctypes.c_int32)(lambda: 0), r"from \(\) to c_int"),
-        (unsigned, "to c_uint"),
-        (CTYPES_KERNEL(), "a null pointer"),
-        (gil, "with the GIL"),
-    ]:
-        with pytest.raises(TypeError, match=words) as caught:
-            registered(function, **LIKE)
-        assert "function" in str(caught.value)
-
-
-def test_a_function_of_a_cffi_library_must_be_its_pointer():
-    from caffe2op._core import lib
-
-    with pytest.raises(TypeError, match=r"its pointer, which is ffi.addressof\(lib, 'c2_idle'\)"):
-        registered(lib.c2_idle, **LIKE)
-
-
-def test_user_data_of_other_kinds(by_cffi):
-    for data in (5, "text", np.zeros(2), cffi.FFI().cast("int", 4)):
-        with pytest.raises(TypeError, match="user_data: got"):
-            registered(by_cffi("square"), **LIKE, user_data=data)
-    with pytest.raises(TypeError, match="user_data is for a C function"):
-        registered(print, [], [], user_data=cffi.FFI().new("int *"))
 
 
 def test_threads_that_register_one_name_agree(by_cffi):

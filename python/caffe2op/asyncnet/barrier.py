@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from caffe2op._core.suggest import suggest
 from caffe2op.asyncnet.devices import device_name
 from caffe2op.core.defs import NetDef, OperatorDef
 from caffe2op.core.names import Blobs, references
 from caffe2op.core.operator import CreateOperator
-from caffe2op.operators.schema import suggest
 from caffe2op.workspace import dependencies
 from caffe2op.workspace.dependencies import Edge
 

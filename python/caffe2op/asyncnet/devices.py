@@ -23,9 +23,9 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from caffe2op._core import ffi, lib, status
+from caffe2op._core.suggest import suggest
 from caffe2op.core.defs import Argument, NetDef, OperatorDef
 from caffe2op.operators import schema
-from caffe2op.operators.schema import suggest
 
 Devices = Mapping[str, int | str]
 

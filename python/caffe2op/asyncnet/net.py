@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from caffe2op._core import ffi, lib
+from caffe2op._core.suggest import suggest
 from caffe2op.asyncnet import deadline
 from caffe2op.asyncnet.barrier import AsyncNetBarrier
 from caffe2op.asyncnet.deadline import check_timeout
@@ -28,7 +29,6 @@ from caffe2op.asyncnet.program import NetProgram, Program
 from caffe2op.asyncnet.threads import Threads
 from caffe2op.asyncnet.trace import Trace, chrome_trace
 from caffe2op.core.names import BlobLike
-from caffe2op.operators.schema import suggest
 from caffe2op.workspace.executors import processors
 from caffe2op.workspace.run import Runner, failure, new_run, on_main_thread
 from caffe2op.workspace.store import NetLike, Workspace, current, net_def

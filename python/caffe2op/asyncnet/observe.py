@@ -18,8 +18,8 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from caffe2op._core import ffi, lib, status
+from caffe2op._core.suggest import suggest
 from caffe2op.asyncnet.program import Operator
-from caffe2op.operators.schema import suggest
 from caffe2op.workspace.executors import InDependencyOrder
 
 

@@ -13,12 +13,12 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from caffe2op._core import lib
+from caffe2op._core.suggest import suggest
 from caffe2op.asyncnet.barrier import AsyncNetBarrier
 from caffe2op.asyncnet.devices import Devices, device_name, lanes, moved_to_threads, worker_count
 from caffe2op.asyncnet.instance import Instance, Outputs
 from caffe2op.core.defs import NetDef
 from caffe2op.core.names import BlobLike
-from caffe2op.operators.schema import suggest
 from caffe2op.workspace import dependencies
 from caffe2op.workspace.blob import Blob
 from caffe2op.workspace.compile import CompiledNet, compile_net

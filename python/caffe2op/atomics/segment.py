@@ -71,11 +71,11 @@ def create(layout: Layout, name: str | None) -> Segment:
     FileExistsError when the name is taken; ValueError for a name that is not accepted; OSError
     when the memory is not there.
     """
-    if name is None:
-        name = _made_up_name()
-    elif name.startswith("auto-"):
-        raise ValueError(f"name: {name!r} given; accepted: one that does not begin with 'auto-'")
+    given = name
+    name = _made_up_name() if given is None else given
     path = path_of(name)
+    if given is not None and given.startswith("auto-"):
+        raise ValueError(f"name: {given!r} given; accepted: one that does not begin with 'auto-'")
     if layout.total > sys.maxsize:
         raise ValueError(f"shape: {layout.shape} needs {layout.total} bytes, more than can exist")
     _remove_leftovers()

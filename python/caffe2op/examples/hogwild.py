@@ -37,6 +37,10 @@ data sets:
   census    incomes above 50,000 dollars, from a census-income file given with --path
 
 the table:
+  plain loop       one thread, every row straight to the weights, by load and store: what a loop
+                   without any atomics does
+  1 worker         what each of the N workers does, alone: steps on private copies of the weights
+                   that a batch needs, then adds the differences atomically
   rows/s           training rows by the time of the whole run, looks at the loss included
   time to target   when a look found the target met
   log-loss, AUC    on held-out rows that neither training nor stopping has seen
@@ -46,7 +50,8 @@ the table:
                    is lost there is missing here
 Of --repeats runs, taken in turn, the table has the one in the middle by time to target.
 
-exit status: 0, or 1 when updates were lost that should not be, or 2 for what cannot be done.
+exit status: 0, or 1 when updates were lost that should not be, 2 for what cannot be done, 130
+when interrupted.
 """
 
 # Step, its decay, target, most passes, batch: chosen by hand, on the rows kept apart.
@@ -176,7 +181,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{settings.workers} workers take turns on {cpus()} processors")
     print(f"until the loss is {settings.target:g}, at most {settings.epochs} passes; batches of "
           f"{settings.batch_size}; the run in the middle of {args.repeats}")
-    runs = run_all(data, kinds, args.repeats, args.processes)
+    try:
+        runs = run_all(data, kinds, args.repeats, args.processes)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     middle = {label: report.median(of) for label, of in runs.items()}
     print(report.table(middle))
     if not args.no_plot:

@@ -1,9 +1,9 @@
 """The same training by processes on shared memory.
 
-Everything that the workers share, rows, weights, cursor, points and a flag, lies in one block of
-shared memory, and each process runs the net of training.py on it: the same operators, the same
-atomic words, but batch by batch, since the flag that stops all is a byte in the block (AtomicBool)
-and not a blob. Workers are spawned, wait at a gate until all are there, and start together.
+Everything that the workers share, rows, weights, cursor, points and a flag, lies in shared arrays,
+and each process runs the net of training.py on them: the same operators, the same atomic words,
+but batch by batch, since the flag that stops all is a byte in shared memory (AtomicBool) and not a
+blob. Workers are spawned, wait at a gate until all are there, and start together.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import time
 from collections.abc import Sequence
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
-from multiprocessing.shared_memory import SharedMemory
 from typing import Any
 
 import numpy as np
@@ -22,32 +21,16 @@ import numpy.typing as npt
 
 from caffe2op import workspace
 from caffe2op.atomics import AtomicArray, AtomicBool
+from caffe2op.atomics.shared import SharedArray
 from caffe2op.examples import training
 from caffe2op.examples.features import Dataset
 from caffe2op.examples.training import Run, Settings, Watch, unwatched
 
 Array = npt.NDArray[Any]
-Layout = dict[str, tuple[int, tuple[int, ...], str]]  # name: offset, shape, dtype
 
-LINE = 64  # bytes of a cache line: arrays begin on lines of their own
+LINE = 8  # int64 words of a cache line: no two workers count in the same one
 READY, OPEN = 0, 1  # elements of the gate: workers that are there; 1 once they may start
 PATIENCE = 60.0  # seconds for all workers to come to the gate
-
-
-def lay_out(arrays: dict[str, Array]) -> tuple[Layout, int]:
-    """Where each array begins in a block, and the block's bytes."""
-    layout: Layout = {}
-    end = 0
-    for name, array in arrays.items():
-        layout[name] = (end, array.shape, array.dtype.str)
-        end += -(-array.nbytes // LINE) * LINE
-    return layout, end
-
-
-def views(block: SharedMemory, layout: Layout) -> dict[str, Array]:
-    """The arrays of a block."""
-    return {name: np.ndarray(shape, dtype, block.buf, offset)
-            for name, (offset, shape, dtype) in layout.items()}
 
 
 def train(data: Dataset, settings: Settings, watch: Watch = unwatched) -> Run:
@@ -56,36 +39,30 @@ def train(data: Dataset, settings: Settings, watch: Watch = unwatched) -> Run:
     control: dict[str, Array] = {
         "stop": np.zeros(1, np.bool_),
         "gate": np.zeros(2, np.int32),
-        "sent": np.zeros((settings.workers, LINE // 8), np.int64),  # a line for each
+        "sent": np.zeros((settings.workers, LINE), np.int64),
         "ended": np.zeros(settings.workers, np.float64),
     }
-    layout, size = lay_out(arrays | control)
-    block = SharedMemory(create=True, size=size)
-    try:
-        shared = views(block, layout)
+    with contextlib.ExitStack() as stack:
+        shared: dict[str, SharedArray] = {}
         for name, array in (arrays | control).items():
-            shared[name][...] = array
-        with watch(shared["cursor"]):
-            began = run_workers(block.name, layout, settings, shared)
+            shared[name] = stack.enter_context(SharedArray.create(array.shape, array.dtype))
+            shared[name].array[...] = array
+        with watch(shared["cursor"].array):
+            began = run_workers(settings, shared)
         for name in ("cursor", "weights", "history"):
-            arrays[name] = shared[name].copy()
-        seconds = float(shared["ended"].max()) - began
-        sent = int(shared["sent"].sum())
-    finally:
-        shared = {}
-        block.close()
-        block.unlink()
+            arrays[name] = shared[name].array.copy()
+        seconds = float(shared["ended"].array.max()) - began
+        sent = int(shared["sent"].array.sum())
     return training.result(data, settings, arrays, began, seconds, sent)
 
 
-def run_workers(block: str, layout: Layout, settings: Settings, shared: dict[str, Array]) -> float:
+def run_workers(settings: Settings, shared: dict[str, SharedArray]) -> float:
     """Spawn the workers, open the gate once all are there, wait for their end. Returns when the
     gate was opened."""
     spawn = multiprocessing.get_context("spawn")
-    workers = [spawn.Process(target=work, args=(k, block, layout, settings), daemon=True)
+    workers = [spawn.Process(target=work, args=(k, settings, shared), daemon=True)
                for k in range(settings.workers)]
-    gate = AtomicArray(shared["gate"])
-    stop = AtomicBool(shared["stop"])
+    gate, stop = shared["gate"].atomic(), shared["stop"].boolean()
     try:
         for worker in workers:
             worker.start()
@@ -117,10 +94,12 @@ def wait_for_end(workers: Sequence[BaseProcess], stop: AtomicBool) -> None:
     """Block until every worker has ended; one that ends badly stops the others."""
     running = list(workers)
     while running:
-        connection.wait([worker.sentinel for worker in running])
-        if any(worker.exitcode for worker in running):
-            stop.store(True)
-        running = [worker for worker in running if worker.exitcode is None]
+        for ended in connection.wait([worker.sentinel for worker in running]):
+            worker = next(one for one in running if one.sentinel == ended)
+            worker.join()  # its end of the sentinel closes a moment before its status is there
+            running.remove(worker)
+            if worker.exitcode != 0:
+                stop.store(True)
 
 
 def check(workers: Sequence[BaseProcess], accepted: tuple[int, ...] = (0,)) -> None:
@@ -130,32 +109,21 @@ def check(workers: Sequence[BaseProcess], accepted: tuple[int, ...] = (0,)) -> N
             raise RuntimeError(f"{worker.name} ended with status {worker.exitcode}")
 
 
-def work(k: int, name: str, layout: Layout, settings: Settings) -> None:
-    """What worker process k does."""
-    block = SharedMemory(name)
-    with contextlib.suppress(KeyboardInterrupt):  # the parent gets it too, and says so
-        train_on(k, views(block, layout), settings)
-    with contextlib.suppress(BufferError):  # something of ours still looks at it: the exit will do
-        block.close()
-
-
-def train_on(k: int, shared: dict[str, Array], settings: Settings) -> None:
-    """Batches, until somebody raises the flag."""
-    control = {name: shared.pop(name) for name in ("stop", "gate", "sent", "ended")}
-    stop, gate = AtomicBool(control["stop"]), AtomicArray(control["gate"])
+def work(k: int, settings: Settings, shared: dict[str, SharedArray]) -> None:
+    """What worker process k does: batches, until somebody raises the flag."""
+    stop, gate = shared["stop"].boolean(), shared["gate"].atomic()
+    arrays = {name: one.array for name, one in shared.items()}
+    sent, ended = arrays["sent"][k, :1], arrays["ended"]
     own = {f"reached_{k}": np.zeros(1, np.bool_), f"finished_{k}": np.zeros((), np.bool_)}
-    try:
-        training.share(shared | own)
-        net = training.worker_net(k, shared, settings, control["sent"][k, :1])
+    with contextlib.suppress(KeyboardInterrupt):  # the parent gets it too, and says so
+        training.share(arrays | own)
+        net = training.worker_net(k, arrays, settings, sent)
         workspace.CreateNet(net)
         gate.fetch_add(READY, 1)
         gate.notify(READY, 1)
-        while gate.load(OPEN) == 0 and not stop:
+        while gate.load(OPEN) == 0:
             gate.wait(OPEN, 0, timeout=1)
         while not stop:
             workspace.RunNet(net)
-            stop.set_if(bool(any(own.values())))
-        control["ended"][k] = time.monotonic()
-    finally:
-        stop.store(True)  # whatever ended this worker ends the others
-        workspace.ResetWorkspace()
+            stop.set_if(any(own.values()))
+        ended[k] = time.monotonic()

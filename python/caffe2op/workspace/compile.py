@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from caffe2op._core import ffi, lib
+from caffe2op._core.suggest import suggest
 from caffe2op.core.defs import DeviceOption, NetDef, OperatorDef
 from caffe2op.operators import schema
 from caffe2op.workspace.blob import Blob
@@ -183,4 +184,4 @@ def _find_kernel(op: OperatorDef, name: str) -> Any:
 
 
 def _suggest(name: str, known: set[str]) -> str:
-    return schema.suggest(name, known) if len(known) <= 1000 else ""
+    return suggest(name, known) if len(known) <= 1000 else ""

@@ -14,8 +14,8 @@ from functools import partial
 from typing import Any
 
 from caffe2op._core import ffi, lib
+from caffe2op._core.suggest import suggest
 from caffe2op.core.defs import NetDef
-from caffe2op.operators.schema import suggest
 from caffe2op.workspace import dependencies
 from caffe2op.workspace.run import Execute
 

@@ -19,9 +19,9 @@ from functools import partial
 from typing import Any
 
 from caffe2op._core import ffi, lib
+from caffe2op._core.suggest import suggest
 from caffe2op.core.defs import ExecutionStepDef, NetDef, PlanDef
 from caffe2op.core.steps import check_step
-from caffe2op.operators.schema import suggest
 from caffe2op.workspace.blob import Blob
 from caffe2op.workspace.compile import CompiledNet, compile_net
 from caffe2op.workspace.run import NetInfo, Runner
