@@ -42,7 +42,11 @@ class Flight:
         with self._changed:
             self._futures.add(future)
         future.add_done_callback(self._ended)
-        self.threads.put(future)
+        try:
+            self.threads.put(future)
+        except RuntimeError:
+            self._ended(future)
+            raise
         return future
 
     def _ended(self, future: Any) -> None:
@@ -55,8 +59,8 @@ class Flight:
             return self._free.setdefault(names, []).pop()
         except IndexError:
             found = self._program.instance(names)
-            if self._observation is not None and self._observation.observed:
-                found.execute.after = self._observation.after_run
+            if self._observation is not None:
+                self._observation.attach(found.execute)
             self.instances.append(found)
             return found
 

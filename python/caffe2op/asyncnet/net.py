@@ -174,7 +174,7 @@ class AsyncNet:
             status = self._primary.execute(run)
         finally:
             end.call_off()
-        if status:
+        if status and status != lib.C2_STOPPED:
             raise failure(run, self._primary.nets)
         if run.stop:
             raise TimeoutError(f"net {self.name!r}: the run was stopped at its deadline")
@@ -273,7 +273,7 @@ class AsyncNet:
             observation.prepare(one)
         self._flight.observe(observation if observation.on else None)
         for instance in self._instances():
-            instance.execute.after = observation.after_run if observation.observed else None
+            observation.attach(instance.execute)
 
     def enable_profile(self, on: bool = True) -> None:
         """Measure each operator in the following runs, from zero again (about 20 ns an operator);

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from caffe2op._core import ffi, lib, status
 from caffe2op._core.suggest import suggest
 from caffe2op.asyncnet.program import Operator
+from caffe2op.workspace.executors import InDependencyOrder
 
 
 class Event(NamedTuple):
@@ -109,11 +110,6 @@ class Observation:
         self.watch = Stopwatch()
 
     @property
-    def observed(self) -> bool:
-        """Whether there are observers."""
-        return bool(self._observers)
-
-    @property
     def capacity(self) -> int:
         """Events to keep for each worker: an observer needs those of one run."""
         return max(self._wanted, len(self._operators) if self._observers else 0)
@@ -135,6 +131,11 @@ class Observation:
                 raise RuntimeError(f"net {self._name!r} is running; what it writes down can be "
                                    "changed between runs only")
             status.check(result, f"net {self._name!r}: no memory for what it should write down")
+
+    def attach(self, execute: InDependencyOrder) -> None:
+        """Tell what holds the c2_asyncs, between runs."""
+        execute.recorded = self.on
+        execute.after = self.after_run if self._observers else None
 
     def add(self, observer: Observer, operators: Iterable[str] | None) -> None:
         """Add an observer for all operators, or for those of these names or types."""

@@ -35,9 +35,10 @@ class InDependencyOrder:
     """Operators that do not depend on each other run at the same time, where that is faster. A
     c2_async does one run at a time, so each thread that is inside has one of its own; `prepare`
     is called with each that is made, and `all` holds them. `after`, where it is set, is called
-    after each run that went well, with the c2_async and when the run began (monotonic ns)."""
+    after each run that went well, with the c2_async and when the run began (monotonic ns).
+    `recorded`: the c2_asyncs write something down, so every run must be theirs."""
 
-    __slots__ = ("_free", "_graph", "_net", "_prepare", "_workers", "after", "all")
+    __slots__ = ("_free", "_graph", "_net", "_prepare", "_workers", "after", "all", "recorded")
 
     def __init__(self, net: Any, graph: Any, workers: int,
                  prepare: Callable[[Any], None] | None = None) -> None:
@@ -46,6 +47,7 @@ class InDependencyOrder:
         self._workers = workers
         self._prepare = prepare
         self.after: Callable[[Any, int], None] | None = None
+        self.recorded = False
         self.all: list[Any] = []
         self._free = [self._new()]
 
