@@ -12,10 +12,15 @@
  * otherwise pull their cache lines from core to core at every row; this way it is once a batch.
  * merge="row" exchanges at every row; it is what the batch form is compared with.
  *
+ * Differences must not be old when they are added: those of a worker that the system has put to
+ * sleep for 10 ms belong to weights of some hundred batches ago, and the loss jumps. So the worker
+ * looks at the shared cursor before and after: when the others have taken more than `max_ahead`
+ * rows in between, it forgets what it did, of which nobody has seen anything, and does the batch
+ * again on the weights of now.
+ *
  * Who may call what: any number of workers at the same time on the same rows and weights, each
  * with a table and a sent of its own. Lock-free: an exchange fails only because another one
- * succeeded. A worker that is held up between its batch and the exchanges adds differences that
- * are as old as that, which costs progress but loses nothing.
+ * succeeded, and a batch is done again at most TRIES times.
  */
 #include "linear.h"
 
@@ -45,9 +50,11 @@ _Static_assert(sizeof(touched) == sizeof(int64_t), "the list lies in an int64 te
 typedef struct sgd {
     rows x;
     uint64_t *shared;
-    word *own;        /* slots words, all zero between batches: updates == 0 is "not met yet" */
-    touched *list;    /* slots of them: the features met */
-    float rate, keep; /* weight = keep * weight - rate * gradient */
+    const int64_t *cursor;
+    int64_t max_ahead; /* negative: any */
+    word *own;         /* slots words, all zero between batches: updates == 0 is "not met yet" */
+    touched *list;     /* slots of them: the features met */
+    float rate, keep;  /* weight = keep * weight - rate * gradient */
     bool racy;
     double loss; /* sum over the rows, each before its own step; only where wanted */
     int64_t sent;
@@ -110,19 +117,33 @@ FOR_WRITING static void merge(sgd *s, int64_t met) {
     }
 }
 
-static int batch_merged(sgd *s, int64_t row, int64_t n, bool want_loss) {
-    const int64_t met =
-        s->x.values ? want_loss ? run_rows(s, row, n, true, true) : run_rows(s, row, n, true, false)
-        : want_loss ? run_rows(s, row, n, false, true)
-                    : run_rows(s, row, n, false, false);
-    if (met >= 0) {
-        merge(s, met);
-        return C2_OK;
-    }
-    for (int64_t k = 0; k < -1 - met; k++)
+static void forget(sgd *s, int64_t met) {
+    for (int64_t k = 0; k < met; k++)
         if (s->list[k].feature < s->x.slots) s->own[s->list[k].feature] = (word){0, 0};
     s->sent = 0;
-    return C2_INDEX;
+    s->loss = 0;
+}
+
+#define TRIES 8
+
+static int batch_merged(sgd *s, int64_t row, int64_t n, bool want_loss) {
+    for (int try = 1;; try++) {
+        const int64_t before = c2_i64_load(s->cursor, C2_RELAXED);
+        const int64_t met = s->x.values ? want_loss ? run_rows(s, row, n, true, true)
+                                                    : run_rows(s, row, n, true, false)
+                            : want_loss ? run_rows(s, row, n, false, true)
+                                        : run_rows(s, row, n, false, false);
+        if (met < 0) {
+            forget(s, -1 - met);
+            return C2_INDEX;
+        }
+        const int64_t after = c2_i64_load(s->cursor, C2_RELAXED);
+        if (s->max_ahead < 0 || after - before <= s->max_ahead || try == TRIES) {
+            merge(s, met);
+            return C2_OK;
+        }
+        forget(s, met);
+    }
 }
 
 /* The same with every step on the shared words at once. */
@@ -156,25 +177,28 @@ static int row_merged(sgd *s, int64_t row, int64_t n, bool want_loss) {
 
 /* ---- SparseLogisticSGD ------------------------------------------------------------------- */
 
-enum { SGD_BATCH, SGD_LIMIT, SGD_LR, SGD_DECAY, SGD_L2, SGD_MERGE, SGD_UPDATE };
+enum { SGD_BATCH, SGD_LIMIT, SGD_LR, SGD_DECAY, SGD_L2, SGD_MERGE, SGD_MAX_AHEAD, SGD_UPDATE };
 
 static int sparse_logistic_sgd(c2_context *c) {
     sgd s = {0};
     int status;
     int64_t start = take_start(c, &status);
     if (start < 0) return status;
-    s.shared = take_rows(c, 1, true, 7, &s.x, &status);
+    s.cursor = c2_in_scalar(c, 1, C2_INT64);
+    if (!s.cursor) return C2_TYPE;
+    s.shared = take_rows(c, 2, true, 8, &s.x, &status);
     if (!s.shared) return status;
-    const c2_tensor *table = c2_in(c, 5, C2_INT64);
-    int64_t *sent = c2_in_scalar(c, 6, C2_INT64);
+    const c2_tensor *table = c2_in(c, 6, C2_INT64);
+    int64_t *sent = c2_in_scalar(c, 7, C2_INT64);
     if (!table || !sent) return C2_TYPE;
     for (int i = 0; i < 3; i++)
-        if ((status = must_be_in_place(c, 4 + i, i)) != C2_OK) return status;
+        if ((status = must_be_in_place(c, 5 + i, i)) != C2_OK) return status;
     if (table->size != 2 * s.x.slots)
         return c2_fail(c, C2_SHAPE,
-                       "input 5 (table) must have %lld elements, two for each word of weights; it "
+                       "input 6 (table) must have %lld elements, two for each word of weights; it "
                        "has %lld",
                        (long long)(2 * s.x.slots), (long long)table->size);
+    s.max_ahead = c->args[SGD_MAX_AHEAD].i;
     s.own = table->data;
     s.list = (touched *)((int64_t *)table->data + s.x.slots);
 
@@ -190,7 +214,7 @@ static int sparse_logistic_sgd(c2_context *c) {
 
     const int64_t row = start % s.x.count;
     const int64_t bad = bad_row(&s.x, row, n < s.x.count ? n : s.x.count);
-    if (bad >= 0) return refuse_row(c, 1, &s.x, bad);
+    if (bad >= 0) return refuse_row(c, 2, &s.x, bad);
     status = by_row ? row_merged(&s, row, n, want_loss) : batch_merged(&s, row, n, want_loss);
     /* the worker's own scalar; atomic for those who watch it */
     c2_i64_fetch_add(sent, s.sent, C2_RELAXED);

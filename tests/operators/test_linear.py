@@ -91,7 +91,7 @@ def feed(rows: dict[str, Array], weights: Array, start: int = 0, worker: int = 0
 
 def sgd(valued: bool, worker: int = 0, outputs: tuple[str, ...] = (), **args: Any) -> Any:
     own = [f"table_{worker}", f"sent_{worker}"]
-    inputs = [f"start_{worker}", "indptr", "indices", "labels", "weights", *own]
+    inputs = [f"start_{worker}", f"start_{worker}", "indptr", "indices", "labels", "weights", *own]
     return core.CreateOperator("SparseLogisticSGD", inputs + ["values"] * valued,
                                ["weights", *own, *outputs], **args)
 

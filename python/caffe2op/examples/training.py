@@ -33,6 +33,9 @@ Array = npt.NDArray[Any]
 WORD = np.dtype([("weight", np.float32), ("updates", np.uint32)])
 """What the operators keep in each int64 of the weights."""
 
+AHEAD = 4
+"""A batch during which the workers took more than so many batches each is done again."""
+
 LOOKS = 4  # of the monitor, in one pass over the rows
 
 
@@ -123,9 +126,10 @@ def worker_net(k: int, arrays: dict[str, Array], settings: Settings, sent: Array
     net = core.Net(f"worker_{k}")
     net.AtomicFetchAdd64(["cursor", "batch_size"], ["cursor", start])
     net.SparseLogisticSGD(
-        [start, *rows("train"), table, sent_k, *values("train")], ["weights", table, sent_k],
-        **span, lr=settings.lr, decay=settings.decay, l2=settings.l2, merge=settings.merge,
-        update=settings.update)
+        [start, "cursor", *rows("train"), table, sent_k, *values("train")],
+        ["weights", table, sent_k], **span, lr=settings.lr, decay=settings.decay, l2=settings.l2,
+        merge=settings.merge, update=settings.update,
+        max_ahead=AHEAD * settings.workers * settings.batch_size)
     net.SparseLogisticMonitor(
         [start, *rows("monitor"), "history", *values("monitor")], ["history", reached], **span,
         every=settings.every(len(arrays["train/labels"])), target=settings.target)

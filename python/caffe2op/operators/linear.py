@@ -45,11 +45,12 @@ _LIMIT = Arg("limit", "int", default=-1,
 
 register(Schema(
     "SparseLogisticSGD",
-    inputs=(7, 8),
+    inputs=(8, 9),
     outputs=(3, 4),
-    input_names=("start", "indptr", "indices", "labels", "weights", "table", "sent", "values"),
+    input_names=("start", "cursor", "indptr", "indices", "labels", "weights", "table",
+                 "sent", "values"),
     output_names=("weights", "table", "sent", "loss"),
-    enforce_in_place=((4, 0), (5, 1), (6, 2)),
+    enforce_in_place=((5, 0), (6, 1), (7, 2)),
     args=(
         _BATCH,
         _LIMIT,
@@ -61,12 +62,16 @@ register(Schema(
         Arg("merge", "str", default="batch", check=_one_of("batch", "row"),
             doc="batch: step on private copies of the weights, add the differences to the shared "
                 "ones after the batch; row: step on the shared weights"),
+        Arg("max_ahead", "int", default=-1,
+            doc="with merge=batch: when others took more rows than this during the batch, do it "
+                "again on fresh weights, up to 8 times; negative: never"),
         Arg("update", "str", default="atomic", check=_one_of("atomic", "racy"),
             doc="atomic: every add by compare-exchange, none is lost; racy: load, then store"),
     ),
     doc="""One batch of SGD, row by row, on the rows start, start + 1, ... modulo their number.
 
-    Inputs: start, an int64 scalar, from a shared cursor; the rows; weights, shared by all;
+    Inputs: start, an int64 scalar, and the shared cursor that it was taken from (which is only
+    looked at; start itself will do for a single worker); the rows; weights, shared by all;
     table, int64 (2 * weights,), zeros at first, and sent, an int64 scalar, both this worker's
     own; values, optional. Outputs: weights, table and sent in place; loss (optional), float32
     (1,), the mean of the rows' log-losses, each before its own step.
