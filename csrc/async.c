@@ -29,6 +29,7 @@ enum {
     WORTH_SHARING = 2000, /* ns: a mean operator that repays the dynamic way's locks */
     SURE_AFTER = 200000,  /* ns into run 0 */
     TRIALS = 3,
+    LONG_RUN_NS = 1000 * 1000,
     TRY_EVERY = 128,
 };
 
@@ -323,7 +324,8 @@ static int choose(const c2_async *a) {
     int next = 0;
     for (int m = C2_MODE_SERIAL; m <= C2_MODE_DYNAMIC; m++) {
         if (!is_candidate(a, m) || a->trials[m] >= TRIALS) continue;
-        if (a->trials[m] && a->took[m] > 1.5 * a->took[best]) continue;
+        if (a->trials[m] && a->took[best] > LONG_RUN_NS && a->took[m] > 1.5 * a->took[best])
+            continue;
         if (!next || a->trials[m] < a->trials[next] ||
             (a->trials[m] == a->trials[next] && a->estimate[m] < a->estimate[next]))
             next = m;
