@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "async.h"
 #include "dynamic_run.h"
 #include "machine.h"
 #include "team.h"
@@ -339,11 +340,8 @@ static void run_auto(c2_async *a, c2_run *run, c2_ticker *ticker) {
     a->took[mode] = a->took[mode] == 0 || took < faded ? took : faded;
 }
 
-int c2_async_run(c2_async *a, c2_run *run) {
+int c2_async_execute(c2_async *a, c2_run *run, c2_ticker *ticker) {
     if (begin_change(a)) return C2_BUSY;
-    c2_ticker ticker = {0}, *const t = run->poll ? &ticker : NULL;
-    run->caller = c2_os_self();
-    c2_guard_enter();
     int mode = a->lane_arrays ? C2_MODE_DYNAMIC : a->forced;
     if (a->watch) c2_watch_begin(a->watch);
     if (mode == C2_MODE_STATIC && !ensure_static(a)) mode = C2_MODE_SERIAL;
@@ -352,12 +350,19 @@ int c2_async_run(c2_async *a, c2_run *run) {
         mode = C2_MODE_SERIAL;
     }
     if (mode == C2_MODE_AUTO)
-        run_auto(a, run, t);
+        run_auto(a, run, ticker);
     else
-        run_in(a, mode, run, t);
+        run_in(a, mode, run, ticker);
     a->runs++;
     if (a->watch) c2_watch_end(a->watch);
+    return end_change(a, c2_run_stopped(run) ? C2_STOPPED : C2_OK);
+}
+
+int c2_async_run(c2_async *a, c2_run *run) {
+    c2_ticker ticker = {0};
+    run->caller = c2_os_self();
+    c2_guard_enter();
+    const int status = c2_async_execute(a, run, run->poll ? &ticker : NULL);
     c2_guard_leave();
-    const int status = run->status;
-    return end_change(a, status);
+    return status == C2_BUSY ? C2_BUSY : run->status;
 }

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "async.h"
 #include "blob.h"
 #include "net.h"
 #include "platform.h"
@@ -30,7 +31,8 @@ typedef struct list {
 } list;
 
 struct c2_step {
-    list nets, substeps, reporters, locals;
+    list nets, asyncs; /* asyncs: for each net its c2_async, or NULL: program order */
+    list substeps, reporters, locals;
     int64_t num_iter;
     int64_t every_ms;
     c2_blob *should_stop;
@@ -54,15 +56,18 @@ c2_step *c2_step_new(void) {
 void c2_step_free(c2_step *s) {
     if (!s) return;
     free(s->nets.items);
+    free(s->asyncs.items);
     free(s->substeps.items);
     free(s->reporters.items);
     free(s->locals.items);
     free(s);
 }
 
-int c2_step_add_net(c2_step *s, c2_net *net) {
-    return append(&s->nets, net);
+int c2_step_add_net(c2_step *s, c2_net *net, c2_async *async) {
+    const int status = append(&s->asyncs, async);
+    return status ? status : append(&s->nets, net);
 }
+
 int c2_step_add_local(c2_step *s, c2_blob *blob) {
     return append(&s->locals, blob);
 }
@@ -235,6 +240,14 @@ static void breathe(void) {
     }
 }
 
+/* A c2_async does one run at a time: when a sibling step is in this one, program order gives the
+ * same result. */
+static int run_net(const c2_step *step, int64_t k, c2_run *run, c2_ticker *ticker) {
+    c2_async *async = step->asyncs.items[k];
+    const int status = async ? c2_async_execute(async, run, ticker) : C2_BUSY;
+    return status == C2_BUSY ? c2_net_execute(step->nets.items[k], run, ticker) : status;
+}
+
 static void run_step(c2_step *step, c2_run *run, c2_ticker *ticker) {
     const int together = step->concurrent || step->reporters.count;
     for (int64_t k = 0; k < step->locals.count; k++)
@@ -252,7 +265,7 @@ static void run_step(c2_step *step, c2_run *run, c2_ticker *ticker) {
             }
         }
         for (int64_t k = 0; k < step->nets.count; k++) {
-            if (c2_net_execute(step->nets.items[k], run, ticker) != C2_OK) return;
+            if (run_net(step, k, run, ticker) != C2_OK) return;
             if (step->should_stop && told_to_stop(step, run)) return;
         }
         breathe();

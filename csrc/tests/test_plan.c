@@ -59,7 +59,7 @@ static c2_net *net_of(c2_kernel kernel, void *handle) {
 
 static c2_step *step_of(c2_net *net, int64_t num_iter) {
     c2_step *s = c2_step_new();
-    c2_step_add_net(s, net);
+    c2_step_add_net(s, net, NULL);
     c2_step_set(s, num_iter, NULL, 0, 0, 0, 0);
     return s;
 }
@@ -139,7 +139,7 @@ TEST(a_stop_blob_ends_an_endless_step) {
     c2_blob_feed(d.stop, C2_BOOL, 0, NULL, &no);
     c2_net *net = net_of(count_down, &d);
     c2_step *s = c2_step_new();
-    c2_step_add_net(s, net);
+    c2_step_add_net(s, net, NULL);
     c2_step_set(s, -1, d.stop, 0, 0, 0, 0);
     c2_run run = {0};
     CHECK(c2_step_run(s, &run) == C2_OK);
@@ -165,7 +165,7 @@ TEST(a_reporter_runs_beside_the_work) {
     c2_net *report = net_of(count, (void *)&reports), *work = net_of(meet, &m);
     c2_step *every = step_of(report, 1), *s = step_of(work, 1), *outer = c2_step_new();
     c2_net *third = net_of(meet, &m); /* the reporter is the third to arrive: it must run */
-    c2_step_add_net(every, third);
+    c2_step_add_net(every, third, NULL);
     c2_step_set(every, 1, NULL, 0, 0, 0, 1);
     c2_step_add_substep(outer, every);
     c2_step_add_substep(outer, s);

@@ -66,7 +66,8 @@ class Schema:
     output_names: tuple[str, ...] = ()
     in_place: Pairs = ()  # (input, output) that MAY be the same blob
     enforce_in_place: Pairs = ()  # pairs that MUST be
-    waits: bool = False  # may wait for another operator (queues, mutex, Python)
+    mutates: tuple[int, ...] = ()  # inputs changed without being outputs: a queue, a counter
+    waits: bool = False  # may wait for another operator (queues, Python)
     gradient: bool = False
     check: Callable[[OperatorDef], str | None] | None = None  # whatever else must hold
     doc: str = ""

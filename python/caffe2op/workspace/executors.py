@@ -31,6 +31,14 @@ def simple(net: Any, definition: NetDef) -> Execute:
     return execute
 
 
+def new_async(net: Any, graph: Any, workers: int) -> Any:
+    """A c2_async of the net, freed with its last reference; the caller keeps net and graph."""
+    found = lib.c2_async_new(net, graph, workers)
+    if found == ffi.NULL:
+        raise MemoryError("no memory for a net's executor")
+    return ffi.gc(found, lib.c2_async_free)
+
+
 class InDependencyOrder:
     """Operators that do not depend on each other run at the same time, where that is faster. A
     c2_async does one run at a time, so each thread that is inside has one of its own; `prepare`
@@ -52,10 +60,7 @@ class InDependencyOrder:
         self._free = [self._new()]
 
     def _new(self) -> Any:
-        found = lib.c2_async_new(self._net, self._graph, self._workers)
-        if found == ffi.NULL:
-            raise MemoryError("no memory for a net's executor")
-        found = ffi.gc(found, lib.c2_async_free)
+        found = new_async(self._net, self._graph, self._workers)
         if self._prepare is not None:
             self._prepare(found)
         self.all.append(found)
@@ -80,8 +85,22 @@ class InDependencyOrder:
 
 def in_dependency_order(net: Any, definition: NetDef) -> Execute:
     """On as many workers as the net asks for, or as there are processors."""
-    workers = definition.num_workers or processors()
-    return InDependencyOrder(net, dependencies.graph(definition), workers)
+    return InDependencyOrder(net, dependencies.graph(definition), workers_of(definition))
+
+
+def workers_of(definition: NetDef) -> int:
+    """How many workers the net asks for, or as there are processors."""
+    return definition.num_workers or processors()
+
+
+def in_plan(net: Any, definition: NetDef) -> tuple[Any, list[Any]]:
+    """What a c2_step runs the net with: its c2_async, or NULL for program order; and what must
+    live as long."""
+    if EXECUTORS[definition.type or "simple"] is simple:
+        return ffi.NULL, []
+    graph = dependencies.graph(definition)
+    found = new_async(net, graph, workers_of(definition))
+    return found, [graph, found]
 
 
 EXECUTORS: dict[str, Callable[[Any, NetDef], Execute]] = {
