@@ -56,6 +56,14 @@ def pytest_benchmark_update_machine_info(
     machine_info.update(kept)
 
 
+# From one word to whole programs; the tables keep this order.
+ORDER = ("bench_scalar", "bench_mutex", "bench_bulk", "bench_nets", "bench_hogwild")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: ORDER.index(item.path.stem))
+
+
 @pytest.fixture
 def bench(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> Bench:
     scale: float = request.config.getoption("--scale")

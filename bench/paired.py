@@ -95,8 +95,9 @@ class Bench:
     ) -> None:
         """Time `subject`, which does `per` operations, in turn with `reference`.
 
-        quotient: "ours / this" (the reference is ours) or "this / alone" (the reference is the
-        same code, undisturbed). setup and teardown surround the subject alone, untimed.
+        quotient: what the row's ratio is, in words: "ours / this" or other words for reference
+        over subject; or "this / alone", the subject over the reference, the same code undisturbed.
+        setup and teardown surround the subject alone, untimed.
         """
         references: list[float] = []
         subjects: list[float] = []
