@@ -96,7 +96,7 @@ class Bench:
         """Time `subject`, which does `per` operations, in turn with `reference`.
 
         quotient: what the row's ratio is, in words: "ours / this" or other words for reference
-        over subject; or "this / alone", the subject over the reference, the same code undisturbed.
+        over subject; or "this / alone", where it begins with "this": subject over reference.
         setup and teardown surround the subject alone, untimed.
         """
         references: list[float] = []
@@ -130,7 +130,7 @@ class Bench:
         if reference is not None:
             share = per / (reference_per or per)
             quotients = [r * share / s for r, s in zip(references, subjects, strict=True)]
-            if quotient == "this / alone":
+            if quotient.startswith("this"):
                 quotients = [1 / q for q in quotients]
             info["quotient"] = quotient
             info["ratio"] = measured = statistics.median(quotients)
