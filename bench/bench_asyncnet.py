@@ -20,7 +20,6 @@ import graphs
 import python_tasks
 from caffe2op import core, workspace
 from caffe2op.asyncnet import AsyncNet
-from caffe2op.operators import register_operator
 from graphs import Graph
 from native_tasks import PEERS, Peer, in_turns, operators, own, settle
 from paired import Bench, Claim, Code, loop, seconds
@@ -32,11 +31,11 @@ GRID = 100  # operators on a side of Caffe2's grid
 def registered() -> None:
     """The operator types BenchSpin, of the turns in its input, and BenchNothing."""
     library = operators()
-    register_operator(
+    core.register_operator(
         "BenchSpin", own.addressof(library, "bench_spin"),
         inputs=["int64"], outputs=[("int64", ())],
     )  # fmt: skip
-    register_operator(
+    core.register_operator(
         "BenchNothing", own.addressof(library, "bench_nothing"),
         inputs=[], outputs=[("int64", ())],
     )  # fmt: skip
