@@ -7,7 +7,6 @@ Native operators are registered with register_operator and have the body of nati
 from __future__ import annotations
 
 import functools
-import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,10 +17,11 @@ import pytest
 
 import graphs
 import python_tasks
+from bench_graphs import METG_TABLE, metg, share_of_peak
 from caffe2op import core, workspace
 from caffe2op.asyncnet import AsyncNet
 from graphs import Graph
-from native_tasks import PEERS, Peer, in_turns, operators, own, settle
+from native_tasks import PEERS, Peer, bodies, in_turns, operators, own, settle
 from paired import Bench, Claim, Code, loop, seconds
 
 GRID = 100  # operators on a side of Caffe2's grid
@@ -171,7 +171,7 @@ def test_python_functions(bench: Bench, row: str, workers: int, shape: str) -> N
         )
 
 
-# ---- nets of ten thousand operators ---------------------------------------------------------------
+# ---- nets of ten thousand operators ----------------------------------------------------------
 
 GRID_TABLE = "Caffe2's grid, 100 x 100 empty operators"
 
@@ -213,8 +213,7 @@ FLIGHT, STEPS, STEP_NS = 8, 20, 50_000
 
 def test_in_flight(bench: Bench) -> None:
     """A chain: one run can use one processor only, several can use all."""
-    steps = bench.size(STEPS, 4)
-    net = AsyncNet(spin_net(graphs.chain(steps), STEP_NS), workers=2)
+    net = AsyncNet(spin_net(graphs.chain(STEPS), STEP_NS), workers=2)
 
     def one_at_a_time() -> None:
         for _ in range(FLIGHT):
@@ -275,20 +274,15 @@ METG_PYTHON = {
 @pytest.mark.parametrize("width", [4, 8])
 @pytest.mark.parametrize("row", METG_PYTHON)
 def test_metg(bench: Bench, row: str, width: int) -> None:
-    from bench_graphs import METG_TABLE, bodies, metg
-
     many = 1000 if row.endswith("core.Net") else 50
     graph = graphs.stencil(width * bench.size(many, 5), width)
 
     def measure() -> list[dict[str, Any]]:
         def efficiency(grain_us: float) -> float:
             turns = in_turns(graphs.even(graph.n), grain_us * 1000)
-            found = []
             with spinning(row, graph, turns) as run:
-                for _ in range(min(bench.rounds, 15 if many == 1000 else 3)):
-                    body = bodies(turns)
-                    found.append(body / 2 / seconds(run))
-            return statistics.median(found)
+                few = bench.rounds if many == 1000 else 5
+                return share_of_peak(lambda: bodies(turns), run, min(bench.rounds, few))
 
         what = f"{row}, Python functions" if row == "caffe2op" else row
         value = metg(efficiency, METG_PYTHON[row])

@@ -60,9 +60,7 @@ class Graph:
 
 def of_edges(name: str, n: int, tails: Any, heads: Any) -> Graph:
     edges = np.unique(np.stack([heads, tails], axis=1), axis=0).astype(np.int32)
-    return Graph(
-        name, n, np.ascontiguousarray(edges[:, 1]), np.ascontiguousarray(edges[:, 0])
-    )
+    return Graph(name, n, np.ascontiguousarray(edges[:, 1]), np.ascontiguousarray(edges[:, 0]))
 
 
 def independent(n: int) -> Graph:
@@ -95,9 +93,7 @@ def butterflies(n: int, width: int = 64) -> Graph:
     spans = 1 << ((heads // width - 1) % levels)
     above = heads - width
     across = above - above % width + ((above % width) ^ spans)
-    return of_edges(
-        f"fft{width}", rows * width, np.concatenate([above, across]), np.tile(heads, 2)
-    )
+    return of_edges(f"fft{width}", rows * width, np.concatenate([above, across]), np.tile(heads, 2))
 
 
 def tree(n: int) -> Graph:

@@ -105,22 +105,25 @@ def in_turns(costs: Costs, grain_ns: float) -> np.ndarray[Any, np.dtype[np.int64
     return np.rint(costs * grain_ns * turns_per_ns()).astype(np.int64)
 
 
+def new_graph(graph: Graph) -> Any:
+    """The graph as C holds it."""
+    made = ffi.new("c2_graph **")
+    tails = ffi.from_buffer("int32_t[]", graph.tails)
+    heads = ffi.from_buffer("int32_t[]", graph.heads)
+    status = lib.c2_graph_of_edges(graph.n, len(graph.tails), tails, heads, made)
+    assert status == 0
+    return ffi.gc(made[0], lib.c2_graph_free)
+
+
 class Net:
     """A net of native operators on a graph, as C holds it."""
 
-    def __init__(self, graph: Graph, turns: np.ndarray[Any, np.dtype[np.int64]]) -> None:
+    def __init__(self, graph: Graph, turns: np.ndarray[Any, np.dtype[np.int64]],
+                 dependencies: Any = None) -> None:  # fmt: skip
         self.n = graph.n
-        self.graph = self._graph(graph)
+        self.graph = new_graph(graph) if dependencies is None else dependencies
         self.net = ffi.gc(lib.c2_net_new(graph.n), lib.c2_net_free)
         self.fill(turns)
-
-    def _graph(self, graph: Graph) -> Any:
-        made = ffi.new("c2_graph **")
-        tails = ffi.from_buffer("int32_t[]", graph.tails)
-        heads = ffi.from_buffer("int32_t[]", graph.heads)
-        status = lib.c2_graph_of_edges(graph.n, len(graph.tails), tails, heads, made)
-        assert status == 0
-        return ffi.gc(made[0], lib.c2_graph_free)
 
     def fill(self, turns: np.ndarray[Any, np.dtype[np.int64]]) -> None:
         """Make the operators."""

@@ -19,8 +19,8 @@ typedef int run_function(void *, c2_run *);
 int bench_fill(void *set, void *net, int64_t n, const int64_t *turns) {
     set_function *const fill = (set_function *)set;
     for (int64_t v = 0; v < n; v++) {
-        const int status = fill(net, v, spin_kernel, (void *)(intptr_t)turns[v], 0, NULL, 0, NULL,
-                                NULL, 0);
+        const int status =
+            fill(net, v, spin_kernel, (void *)(intptr_t)turns[v], 0, NULL, 0, NULL, NULL, 0);
         if (status) return status;
     }
     return C2_OK;

@@ -1,4 +1,5 @@
-/* OpenMP: peer_openmp task_depend WORKERS GRAPH. One task for each of the graph's, with `depend`. */
+/* OpenMP: peer_openmp task_depend WORKERS GRAPH. One OpenMP task, with
+ * `depend`, for each of the graph's. */
 #include "peer.h"
 
 struct TaskDepend {
@@ -16,7 +17,7 @@ struct TaskDepend {
 #pragma omp parallel num_threads(workers)
 #pragma omp single
         for (int32_t v = 0; v < n; v++) {
-#pragma omp task depend(iterator(k = at[v] : at[v + 1]), in : done[before[k]]) \
+#pragma omp task depend(iterator(k = at[v] : at[v + 1]), in : done[before[k]])                     \
     depend(out : done[v]) firstprivate(v)
             spin(turns[v]);
         }
