@@ -204,10 +204,10 @@ STEPS = 1000  # rows of the stencil
 def metg(efficiency: Callable[[float], float], from_us: float) -> float:
     """The smallest task, in us, at which half of the peak is kept, coming from large ones: grains
     go down by the square root of 2 until two in a row are below, and the crossing before these
-    is interpolated. `from_us` is doubled while it is not enough."""
+    is interpolated. `from_us` is doubled while it is not enough, up to four times."""
     grain, now = from_us, efficiency(from_us)
     while now < 0.5:
-        if grain > 4000:
+        if grain >= 16 * from_us:
             return math.inf
         grain *= 2
         now = efficiency(grain)
@@ -251,7 +251,8 @@ def test_metg(bench: Bench, row: str, width: int) -> None:
                         settle()
                     return sum(bodies(turns) for _ in range(count))
 
-                return share_of_peak(work, lambda: run(count), bench.rounds)
+                few = max(7, int(ROW / 4 / (seconds(work) + run(count))))
+                return share_of_peak(work, lambda: run(count), min(bench.rounds, few))
 
         value = metg(efficiency, 4.0 if row.startswith("caffe2op") else 16.0)
         found = {"row": row, "column": f"width {width}", "unit": "us", "value": value}
@@ -287,26 +288,25 @@ BUILDS = {"stencil16": graphs.stencil, "random": graphs.random, "tree": graphs.t
 
 
 def build(graph: Graph) -> dict[str, tuple[float, float]]:
-    """ns and bytes per node of each part: what the first run on the compiled schedule takes more
-    than the second is the schedule's."""
-    turns = np.zeros(graph.n, dtype=np.int64)
-    held, began = bytes_in_use(), time.perf_counter_ns()
+    """ns and bytes per node of each part."""
+    turns = in_turns(graphs.even(graph.n), 300)
     parts: dict[str, tuple[float, float]] = {}
 
-    def part(name: str, less: float = 0) -> None:
-        nonlocal held, began
-        took, now = time.perf_counter_ns() - began - less, bytes_in_use()
-        parts[name] = max(took, 0) / graph.n, (now - held) / graph.n
+    def part(name: str, make: Callable[[], Any]) -> Any:
         held, began = bytes_in_use(), time.perf_counter_ns()
+        made = make()
+        took = time.perf_counter_ns() - began
+        if isinstance(made, float):
+            took = made * 1e9
+        parts[name] = took / graph.n, (bytes_in_use() - held) / graph.n
+        return made
 
-    dependencies = new_graph(graph)
-    part("graph")
-    net = Net(graph, turns, dependencies)
-    part("operators")
+    dependencies = part("graph", lambda: new_graph(graph))
+    net = part("operators", lambda: Net(graph, turns, dependencies))
     one = net.executor(2, "static")
-    one.run()
-    part("schedule", less=one.run() * 1e9 * 2)
-    parts["in all"] = tuple(map(sum, zip(*parts.values(), strict=True)))  # type: ignore[assignment]
+    part("costs and schedule", one.compile)
+    whole = np.array(list(parts.values())).sum(axis=0)
+    parts["in all"] = float(whole[0]), float(whole[1])
     return parts
 
 
@@ -315,7 +315,6 @@ def test_build(bench: Bench, shape: str) -> None:
     graph = BUILDS[shape](bench.size(1_000_000))
 
     def measure() -> list[dict[str, Any]]:
-        build(graphs.stencil(1000))
         found = [build(graph) for _ in range(min(bench.rounds, 7))]
         rows: list[dict[str, Any]] = []
         for part in found[0]:

@@ -34,7 +34,7 @@ MODES = {
 }
 DECLARED = """
     int bench_fill(void *set, void *net, int64_t n, const int64_t *turns);
-    int64_t bench_runs(void *run, void *object, int64_t count);
+    int64_t bench_runs(void *run, void *object, int64_t count, int stopped);
     int64_t bench_bodies(const int64_t *turns, int64_t n);
     int32_t bench_spin(void **data, const int64_t *sizes, void *user);
     int32_t bench_nothing(void **data, const int64_t *sizes, void *user);
@@ -133,38 +133,48 @@ class Net:
 
     def simple(self, count: int = 1) -> float:
         """Seconds of so many runs of the simple executor."""
-        return self._time("c2_net_run", self.net, count)
+        return self.time("c2_net_run", self.net, count)
 
     def executor(self, workers: int, mode: str = "auto") -> Executor:
         return Executor(self, workers, mode)
 
-    def _time(self, function: str, what: Any, count: int) -> float:
+    def time(self, function: str, what: Any, count: int, stopped: bool = False) -> float:
+        """Seconds of so many calls of c2_net_run or c2_async_run."""
         run = pointer(ffi.addressof(lib, function))
-        took = int(operators().bench_runs(run, pointer(what), count))
+        took = int(operators().bench_runs(run, pointer(what), count, stopped))
         assert took >= 0, f"{function} failed"
         return took / 1e9
 
 
 class Executor:
-    """The net on several workers; run often enough before it is measured that its trials of the
-    ways to run it are over."""
+    """The net on several workers. Its first two runs measure the costs, also where the mode is
+    then given: a schedule is compiled for costs."""
 
     def __init__(self, net: Net, workers: int, mode: str) -> None:
         self.net = net
+        self.mode = mode
         self.one = ffi.gc(lib.c2_async_new(net.net, net.graph, workers), lib.c2_async_free)
-        lib.c2_async_mode(self.one, MODES[mode])
 
     def warm(self, least: int, wanted: float) -> Executor:
-        """Run it `least` times, or more of short runs: up to 200, for `wanted` seconds."""
+        """Run it `least` times, fewer where they take seconds, more where they are short: up to
+        200, for `wanted` seconds. Then the trials of the ways to run it are over."""
+        self.run(2)
+        lib.c2_async_mode(self.one, MODES[self.mode])
         took, runs = 0.0, 0
-        while runs < least or (runs < 200 and took < wanted):
+        while runs < (least if took < 2 else min(least, 12)) or (runs < 200 and took < wanted):
             took += self.run()
             runs += 1
         return self
 
+    def compile(self) -> float:
+        """Seconds for the schedule, after the first run has measured the costs."""
+        self.run()
+        lib.c2_async_mode(self.one, lib.C2_MODE_STATIC)
+        return self.net.time("c2_async_run", self.one, 1, stopped=True)
+
     def run(self, count: int = 1) -> float:
         """Seconds of so many runs."""
-        return self.net._time("c2_async_run", self.one, count)
+        return self.net.time("c2_async_run", self.one, count)
 
 
 PEERS = {

@@ -26,18 +26,20 @@ int bench_fill(void *set, void *net, int64_t n, const int64_t *turns) {
     return C2_OK;
 }
 
-/* ns that `count` runs take; run: c2_net_run or c2_async_run. -1 when one fails. */
-int64_t bench_runs(void *run, void *object, int64_t count) {
+/* ns that `count` runs take; run: c2_net_run or c2_async_run. -1 when one fails. With `stopped`
+ * they are stopped before they begin, so that only what they prepare is left. */
+int64_t bench_runs(void *run, void *object, int64_t count, int stopped) {
     run_function *const once = (run_function *)run;
     c2_run *const state = calloc(1, sizeof *state);
     if (!state) return -1;
+    state->stop = stopped;
     int status = C2_OK;
     const int64_t began = now_ns();
-    for (int64_t k = 0; k < count && !status; k++)
+    for (int64_t k = 0; k < count && (!status || stopped); k++)
         status = once(object, state);
     const int64_t took = now_ns() - began;
     free(state);
-    return status ? -1 : took;
+    return status && !stopped ? -1 : took;
 }
 
 /* ns of n bodies and nothing else. */
