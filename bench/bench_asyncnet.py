@@ -17,11 +17,11 @@ import pytest
 
 import graphs
 import python_tasks
-from bench_graphs import METG_TABLE, metg, share_of_peak
+from bench_graphs import METG_TABLE, metg, one_thread, share_of_peak
 from caffe2op import core, workspace
 from caffe2op.asyncnet import AsyncNet
 from graphs import Graph
-from native_tasks import PEERS, Peer, bodies, in_turns, operators, own, settle
+from native_tasks import PEERS, Net, Peer, in_turns, operators, own, settle
 from paired import Bench, Claim, Code, loop, seconds
 
 GRID = 100  # operators on a side of Caffe2's grid
@@ -282,7 +282,7 @@ def test_metg(bench: Bench, row: str, width: int) -> None:
         def efficiency(grain_us: float) -> float:
             turns = in_turns(graphs.even(graph.n), grain_us * 1000)
             with spinning(row, graph, turns) as run:
-                work = functools.partial(bodies, turns)
+                work = functools.partial(one_thread, Net(graph, turns), turns)
                 few = max(5, int(0.5 / (work() + seconds(run))))
                 return share_of_peak(work, run, min(bench.rounds, few))
 
