@@ -44,13 +44,13 @@ def registered() -> None:
 @pytest.fixture(autouse=True)
 def _workspace() -> Iterator[None]:
     workspace.ResetWorkspace()
-    registered()
     yield
     workspace.ResetWorkspace()
 
 
 def spin_net(graph: Graph, grain_ns: float = 0) -> core.Net:
     """A BenchSpin for each task, after those before it."""
+    registered()
     workspace.FeedBlob("turns", in_turns(np.ones(1), grain_ns)[0])
     net = core.Net(graph.name)
     for v, found in enumerate(graph.before):
@@ -60,6 +60,7 @@ def spin_net(graph: Graph, grain_ns: float = 0) -> core.Net:
 
 def nothing_net(graph: Graph) -> core.Net:
     """A BenchNothing for each task, after those before it."""
+    registered()
     net = core.Net(graph.name)
     for v, found in enumerate(graph.before):
         net.BenchNothing([], [f"y{v}"], control_input=[f"y{u}" for u in found])

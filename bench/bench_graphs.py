@@ -199,6 +199,8 @@ def test_two_cores(bench: Bench) -> None:
 METG_TABLE = "The smallest task that keeps half of two cores (METG), us"
 METG_LIMITS = {4: 0.25, 8: 0.12}
 STEPS = 1000  # rows of the stencil
+# us; a shorter body's time is the processor's luck with the end of its loop. Stands for "or less".
+SHORTEST = 0.05
 
 
 def metg(efficiency: Callable[[float], float], from_us: float) -> float:
@@ -212,7 +214,7 @@ def metg(efficiency: Callable[[float], float], from_us: float) -> float:
         grain *= 2
         now = efficiency(grain)
     kept, below = (grain, now), None
-    while grain > 0.01:
+    while grain > SHORTEST:
         grain /= math.sqrt(2)
         now = efficiency(grain)
         if now >= 0.5:
@@ -229,13 +231,13 @@ def metg(efficiency: Callable[[float], float], from_us: float) -> float:
 
 def one_thread(net: Net, turns: Any, count: int = 1) -> float:
     """Seconds of the work on one thread: of the bodies alone or of the simple executor, whichever
-    is less. Around 40 ns it is the processor's luck with the end of the body's loop that decides."""
+    is less."""
     return min(sum(bodies(turns) for _ in range(count)), net.simple(count))
 
 
 def share_of_peak(work: Code, run: Code, rounds: int) -> float:
-    """The work on one thread divided by two over the run, in turn; the lower quartile of each, since at
-    half of the peak a percent decides, and what disturbs only makes slower."""
+    """The work on one thread divided by two over the run, in turn; the lower quartile of each,
+    since at half of the peak a percent decides, and what disturbs only makes slower."""
     found = [(seconds(work), seconds(run)) for _ in range(rounds)]
     alone, whole = (statistics.quantiles(times, n=4)[0] for times in zip(*found, strict=True))
     return alone / 2 / whole
