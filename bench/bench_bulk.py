@@ -117,6 +117,7 @@ def test_scatter_add(bench: Bench, subject: Scatter, column: tuple[str, int, boo
         (lambda: work(everything)) if subject.threads == 1 else halves(work, n),
         per=n,
         reference=None if subject is SCATTERS[0] else lambda: reference(everything),
+        quotient="add_at / this",
         rounds=max(3, bench.rounds // 4),
     )
     # Every call adds one for each index, so a lost update leaves a total that is no multiple of n.
@@ -154,6 +155,7 @@ def test_dense_add(bench: Bench, name: str) -> None:
         per=2 * n if subject is by_two else n,
         reference=None if name == DENSE[0] else lambda: spare.add(values),
         reference_per=n,
+        quotient="add / this",
         rounds=max(3, bench.rounds // 2),
     )
     assert target[0] > 0

@@ -97,5 +97,6 @@ def test_one_pass(bench: Bench, row: str) -> None:
         subject,
         per=len(data.train),
         reference=None if row == OURS else ours,
+        quotient="1 worker / this",
         rounds=max(3, bench.rounds // 6),
     )

@@ -189,7 +189,7 @@ def test_busy(bench: Bench, ours: Word, subject: Word, operation: str) -> None:
         per=n,
         reference=code,
         quotient="this / alone",
-        claim=Claim(f"{subject.name}: {operation}, busy / alone", 2.5) if ours_too else None,
+        claim=Claim(f"{subject.name}, busy / alone", 2.5) if ours_too else None,
         setup=other.start,
         teardown=other.stop,
         rounds=max(3, bench.rounds // 8),

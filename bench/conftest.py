@@ -15,7 +15,7 @@ from paired import Bench
 # Everything a figure may depend on, and every peer.
 DISTRIBUTIONS = (
     "caffe2op", "numpy", "cffi", "pytest-benchmark", "atomicshm", "atomicx", "cereggii",
-    "fastrlock", "ft-utils", "numba", "torch", "scikit-learn",
+    "fastrlock", "ft-utils", "numba", "torch", "scikit-learn", "dask", "joblib",
 )  # fmt: skip
 
 
@@ -54,6 +54,17 @@ def pytest_benchmark_update_machine_info(
     }
     machine_info.clear()
     machine_info.update(kept)
+
+
+# From one word to whole programs; the tables keep this order.
+ORDER = (
+    "bench_scalar", "bench_mutex", "bench_bulk", "bench_nets", "bench_graphs", "bench_asyncnet",
+    "bench_hogwild",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: ORDER.index(item.path.stem))
 
 
 @pytest.fixture

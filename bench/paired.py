@@ -95,8 +95,9 @@ class Bench:
     ) -> None:
         """Time `subject`, which does `per` operations, in turn with `reference`.
 
-        quotient: "ours / this" (the reference is ours) or "this / alone" (the reference is the
-        same code, undisturbed). setup and teardown surround the subject alone, untimed.
+        quotient: what the row's ratio is, in words: "ours / this" or other words for reference
+        over subject; or "this / alone", where it begins with "this": subject over reference.
+        setup and teardown surround the subject alone, untimed.
         """
         references: list[float] = []
         subjects: list[float] = []
@@ -129,7 +130,7 @@ class Bench:
         if reference is not None:
             share = per / (reference_per or per)
             quotients = [r * share / s for r, s in zip(references, subjects, strict=True)]
-            if quotient == "this / alone":
+            if quotient.startswith("this"):
                 quotients = [1 / q for q in quotients]
             info["quotient"] = quotient
             info["ratio"] = measured = statistics.median(quotients)
