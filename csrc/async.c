@@ -30,6 +30,7 @@ enum {
     WORTH_SHARING = 2000, /* ns: a mean operator that repays the dynamic way's locks */
     SURE_AFTER = 200000,  /* ns into run 0 */
     TRIALS = 3,
+    LONG_RUN_NS = 1000 * 1000,
     TRY_EVERY = 128,
 };
 
@@ -183,7 +184,7 @@ static void run_timed(c2_async *a, int first, c2_run *run, c2_ticker *ticker) {
     const int32_t n = a->graph->n;
     const int64_t begin = c2_os_now();
     int64_t before = begin;
-    int32_t block = BLOCK;
+    int32_t block = first ? 1 : BLOCK; /* nothing is known yet: the first may take seconds */
     for (int32_t v = 0; v < n;) {
         if (!first && a->costs) block = a->costs[v] >= LONG_NS ? 1 : BLOCK;
         const int32_t end = v + block < n ? v + block : n;
@@ -199,7 +200,7 @@ static void run_timed(c2_async *a, int first, c2_run *run, c2_ticker *ticker) {
         before = now;
         v = end;
         if (first) {
-            block = each >= LONG_NS ? 1 : BLOCK;
+            block = each >= LONG_NS ? 1 : 2 * block < BLOCK ? 2 * block : BLOCK;
             if (a->workers > 1 && now - begin > SURE_AFTER && (now - begin) / v > WORTH_SHARING &&
                 n - v > 1 && ensure_dynamic(a)) {
                 /* What is left is unknown, and likely long: share it. */
@@ -265,6 +266,10 @@ static void plan(c2_async *a) {
     a->mode = C2_MODE_SERIAL;
     if (!a->costs || a->workers < 2 || n < 2 || !find_critical_path(a)) return;
     a->estimate[C2_MODE_SERIAL] = a->serial_ns;
+    if (a->serial_ns / n >= WORTH_SHARING) { /* the clock's share in run 1 was nothing: a trial */
+        a->took[C2_MODE_SERIAL] = a->serial_ns;
+        a->trials[C2_MODE_SERIAL] = 1;
+    }
     if (a->serial_ns < WORTH_A_TEAM) return;
     const double worth = 0.9 * a->serial_ns;
     if (a->critical_ns > worth) return; /* a chain: nothing to share */
@@ -298,18 +303,38 @@ static void run_in(c2_async *a, int mode, c2_run *run, c2_ticker *ticker) {
     }
 }
 
-/* The candidate with the fewest trials below TRIALS; else, once in TRY_EVERY runs, one of the
- * others; else the fastest so far. */
-static int choose(c2_async *a) {
+static int is_candidate(const c2_async *a, int m) {
+    return a->estimate[m] != 0;
+}
+
+/* The fastest candidate so far; one that has not been tried counts as slower. */
+static int fastest(const c2_async *a) {
     int best = C2_MODE_SERIAL;
+    for (int m = C2_MODE_SERIAL; m <= C2_MODE_DYNAMIC; m++)
+        if (is_candidate(a, m) && a->took[m] != 0 &&
+            (a->took[best] == 0 || a->took[m] < a->took[best]))
+            best = m;
+    return best;
+}
+
+/* Of the candidates that have had fewer than TRIALS the one with the fewest, and of these the
+ * one that promises most: a long run is not done serially again to learn what is known. One that
+ * lost clearly gets no second trial. Then the fastest, and once in TRY_EVERY runs another. */
+static int choose(const c2_async *a) {
+    const int best = fastest(a);
+    int next = 0;
     for (int m = C2_MODE_SERIAL; m <= C2_MODE_DYNAMIC; m++) {
-        if (a->estimate[m] == 0) continue;
-        if (a->trials[m] < TRIALS) return m;
-        if (a->took[m] < a->took[best]) best = m;
+        if (!is_candidate(a, m) || a->trials[m] >= TRIALS) continue;
+        if (a->trials[m] && a->took[best] > LONG_RUN_NS && a->took[m] > 1.5 * a->took[best])
+            continue;
+        if (!next || a->trials[m] < a->trials[next] ||
+            (a->trials[m] == a->trials[next] && a->estimate[m] < a->estimate[next]))
+            next = m;
     }
+    if (next) return next;
     if (a->runs % TRY_EVERY == 0) {
         const int other = C2_MODE_SERIAL + (int)(a->runs / TRY_EVERY % 3);
-        if (a->estimate[other] != 0 && a->took[other] < 2 * a->took[best]) return other;
+        if (is_candidate(a, other) && a->took[other] < 2 * a->took[best]) return other;
     }
     return best;
 }

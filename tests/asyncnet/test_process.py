@@ -8,11 +8,14 @@ import textwrap
 import pytest
 
 HEAD = """
-import os, signal, sys, threading, time
+import os, signal, sys, threading, time, warnings
 import numpy as np
 from caffe2op import core, workspace
 from caffe2op._core import lib
 from caffe2op.asyncnet import AsyncNet
+
+# From 3.12 on; that a fork works here is what is tested.
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
 
 def threads():
     return len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 1 + \\

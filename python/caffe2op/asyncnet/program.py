@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple, Protocol
 
 from caffe2op._core import lib
@@ -46,8 +46,8 @@ class Program(Protocol):
     name: str
     workers: int
 
-    operators: list[Operator]
-
+    @property
+    def operators(self) -> list[Operator]: ...
     @property
     def placed(self) -> bool: ...
     @property
@@ -68,17 +68,15 @@ class NetProgram:
         self.name = net.name
         self.workers = workers if devices is None else worker_count(devices)
         self._prepare = prepare
+        # A copy: whoever changes the definition later does not change this.
+        net = self._given = replace(net, op=list(net.op), type="")
         self._extra = [edge for barrier in barriers for edge in barrier.edges(net)]
-        self.operators = [Operator(op.type, op.name or ", ".join(op.output) or op.type,
-                                   device_name(net, op), tuple(op.input), tuple(op.output))
-                          for op in net.op]
         self._lanes = None
         if devices is not None:
-            self._lanes = lanes(devices, [op.device for op in self.operators],
+            self._lanes = lanes(devices, [device_name(net, op) for op in net.op],
                                 f"net {net.name!r}")
             net = moved_to_threads(net, devices)
-        # A copy: whoever changes the definition later does not change this.
-        self._net = replace(net, op=list(net.op), type="")
+        self._net = net
         for name in inputs:
             workspace.create_blob(name)
         written, updated, last = _written(net)
@@ -108,6 +106,14 @@ class NetProgram:
                                  f"{suggest(name, written)}")
         return names
 
+    @cached_property
+    def operators(self) -> list[Operator]:
+        """Made when somebody looks: many nets are only run."""
+        net = self._given
+        return [Operator(op.type, op.name or ", ".join(op.output) or op.type,
+                         device_name(net, op), tuple(op.input), tuple(op.output))
+                for op in net.op]
+
     @property
     def placed(self) -> bool:
         """Whether operators are on devices."""
@@ -126,8 +132,7 @@ class NetProgram:
 
     def _compile_shared(self, outer: Scope) -> tuple[CompiledNet, dict[str, Blob]]:
         compiled = compile_net(self._net, outer)
-        names = {b for op in self._net.op for b in (*op.input, *op.control_input, *op.output)}
-        return compiled, {n: b for n in names if (b := outer.find(n)) is not None}
+        return compiled, dict(outer)  # it holds every blob that was looked up in it
 
     def _instance(self, compiled: CompiledNet, scope: Scope) -> Instance:
         def blob(name: str) -> Blob:
