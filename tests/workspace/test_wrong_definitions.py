@@ -98,6 +98,24 @@ def test_as_many_levels_as_are_accepted() -> None:
     assert workspace.HasBlob("y")
 
 
+@pytest.mark.parametrize("outputs", [-1, True, 2**16 + 1, 2**62])
+def test_a_count_of_outputs_that_is_none(outputs) -> None:
+    net = core.Net("net")
+    with pytest.raises(ValueError, match="outputs must be names, or a count from 0 to 65536"):
+        net.Python(len)([], outputs)
+    assert not net.Proto().op
+
+
+@pytest.mark.parametrize("call", [
+    workspace.FetchBlobs, lambda names: workspace.CreateNet(NetDef("n"), input_blobs=names),
+])
+@pytest.mark.parametrize("names", [None, 5, "total"])
+def test_several_blobs_are_a_list(call, names) -> None:
+    with pytest.raises(TypeError, match=f"blobs are given by a list of names .*got {names!r}"):
+        call(names)
+    assert workspace.Blobs() == []
+
+
 # ---- values for blobs --------------------------------------------------------------------------
 
 

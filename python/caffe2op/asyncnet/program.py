@@ -14,11 +14,12 @@ from typing import Any, NamedTuple, Protocol
 
 from caffe2op._core import lib
 from caffe2op.asyncnet.instance import Instance, Outputs
-from caffe2op.core.defs import NetDef
+from caffe2op.core.defs import NetDef, OperatorDef
+from caffe2op.core.fields import check_fields
 from caffe2op.operators.schema import suggest
 from caffe2op.workspace import dependencies
 from caffe2op.workspace.blob import Blob
-from caffe2op.workspace.compile import CompiledNet, compile_net
+from caffe2op.workspace.compile import CompiledNet, check_net, compile_net
 from caffe2op.workspace.dependencies import Edge
 from caffe2op.workspace.executors import InDependencyOrder, check_type
 from caffe2op.workspace.scope import Scope
@@ -56,7 +57,13 @@ class NetProgram:
     def __init__(self, net: NetDef, workspace: Workspace, workers: int, inputs: Iterable[str],
                  shared: Iterable[str], outputs: Iterable[str] | None, extra: Iterable[Edge],
                  prepare: Prepare) -> None:
+        check_net(net)
         check_type(net.name, net.type)
+        for index, op in enumerate(net.op):
+            where = f"net {net.name!r}, operator {index}"
+            if not isinstance(op, OperatorDef):
+                raise TypeError(f"{where}: expected a core.OperatorDef, got {op!r}")
+            check_fields(op, where)
         # A copy: whoever changes the definition later does not change this.
         self._net = replace(net, op=list(net.op), type="")
         self.name = net.name

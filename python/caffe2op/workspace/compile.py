@@ -57,7 +57,7 @@ def runnable(net: NetDef, scope: Scope) -> RunnableNet:
 def compile_net(net: NetDef, scope: Scope) -> CompiledNet:
     """Check the net and build it on the blobs of the scope; its outputs are made there. ValueError
     or TypeError that names the net, the operator and the blob or argument."""
-    _check_net(net)
+    check_net(net)
     check_type(net.name, net.type)
     c = lib.c2_net_new(len(net.op))
     if not c:
@@ -162,7 +162,8 @@ class _Builder:
                 raise ValueError(f"external blobs are given by their names, got {name!r}")
 
 
-def _check_net(net: NetDef) -> None:
+def check_net(net: NetDef) -> None:
+    """ValueError or TypeError for fields of the net itself; its operators are not looked at."""
     if not isinstance(net.name, str) or not net.name:
         raise ValueError(f"a net's name must be a non-empty string, got {net.name!r}")
     where = f"net {net.name!r}"
