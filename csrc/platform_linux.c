@@ -78,7 +78,7 @@ int c2_os_cpus(void) {
  */
 static uint32_t place_bit(const void *word, int size) {
     const int offset = (int)((uintptr_t)word & 3);
-    return size == 1 ? 1u << offset : size == 2 ? 16u << (offset >> 1) : 64u;
+    return size == 1 ? 1u << offset : size == 2 ? 16u << (offset >> 1) : size == 4 ? 64u : 128u;
 }
 
 static const void *futex_of(const void *word, int size) {
@@ -245,13 +245,9 @@ static uint32_t space_hash(void) {
     return hash_to(mix64(pids.st_ino) + times.st_ino, SPACE_BITS);
 }
 
-/* The calling thread's word, or 0 when it has not been made yet. Initial-exec makes it one load
- * beside the thread pointer instead of a call to __tls_get_addr, for 8 bytes of the surplus of
- * static TLS that glibc keeps for such libraries. musl refuses to load them at run time, so
- * there the default model stays. */
-#ifdef __GLIBC__
-__attribute__((tls_model("initial-exec")))
-#endif
+/* The calling thread's word, or 0 when it has not been made yet. The initial-exec TLS model would
+ * save 0.6 of the 11 ns of a lock and unlock (measured in a shared library); it is not worth
+ * glibc's small store of static TLS, nor losing musl, which refuses such libraries. */
 static _Thread_local uint64_t cached_self;
 
 static void forget_self(void) {

@@ -43,7 +43,7 @@ def test_acquire_and_release() -> None:
     assert not mutex.locked()
     assert mutex.acquire() is True
     assert mutex.locked()
-    assert mutex.release() is None
+    mutex.release()
     assert not mutex.locked()
     assert mutex.acquire(False) is True
     mutex.release()
@@ -196,7 +196,12 @@ def test_a_waiter_gets_it_and_the_gil_is_free_meanwhile(word: Any) -> None:
     mutex = Mutex(word)
     got: list[bool] = []
     mutex.acquire()
-    thread = threading.Thread(target=lambda: (got.append(mutex.acquire()), mutex.release()))
+
+    def wait() -> None:
+        got.append(mutex.acquire())
+        mutex.release()
+
+    thread = threading.Thread(target=wait)
     thread.start()
     until_someone_waits(AtomicArray(word))  # runs, so the waiter gave the GIL away
     assert not got

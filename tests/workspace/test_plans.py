@@ -342,3 +342,48 @@ def test_a_step_that_waits_for_nothing_cannot_stop() -> None:
     lonely = core.ExecutionStep("lonely")
     lonely.SetShouldStopBlob("stop")
     refused(lonely, "step 'lonely'.*nothing to run")
+
+
+@pytest.mark.parametrize("type_", ["simple", "dag", "async_scheduling", "parallel"])
+def test_nets_of_every_type_run_in_a_plan(type_: str) -> None:
+    net = core.Net("wide")
+    net.Proto().type = type_
+    net.Proto().num_workers = 3
+    for k in range(20):
+        net.AtomicFetchAdd64([f"sum{k % 4}", "one"], [f"sum{k % 4}", f"before{k}"])
+    workspace.FeedBlob("one", np.int64(1))
+    for k in range(4):
+        workspace.FeedBlob(f"sum{k}", np.int64(0))
+    plan = core.Plan("plan")
+    plan.AddStep(core.execution_step("both", [
+        core.execution_step(f"step{k}", net, num_iter=50) for k in range(2)
+    ], concurrent_substeps=True))
+    workspace.RunPlan(plan)
+    assert [workspace.FetchBlob(f"sum{k}") for k in range(4)] == [2 * 50 * 5] * 4
+
+
+@pytest.mark.parametrize("type_", ["simple", "dag"])
+def test_what_an_operator_mutates_is_ordered(type_: str) -> None:
+    """A flag, a counter and a queue are changed by operators that do not name them as outputs."""
+    made = core.Net("made")
+    made.CreateAtomicBool([], "flag")
+    made.CreateCounter([], "counter", init_count=0)
+    made.CreateBlobsQueue([], "queue", capacity=2, num_blobs=1)
+    workspace.RunNetOnce(made)
+    workspace.FeedBlob("yes", np.bool_(True))
+    workspace.FeedBlob("x", np.float32(7))
+    net = core.Net("net")
+    net.Proto().type = type_
+    net.Proto().num_workers = 2
+    net.ConditionalSetAtomicBool(["flag", "yes"], [])
+    net.CheckAtomicBool(["flag"], "seen")
+    for k in range(3):
+        net.CountUp("counter", f"before{k}")
+    net.EnqueueBlobs(["queue", "x"], ["x"])
+    net.DequeueBlobs(["queue"], "y")
+    workspace.CreateNet(net)
+    for k in range(30):
+        workspace.RunNet(net)
+        assert [workspace.FetchBlob(f"before{i}") for i in range(3)] == [3 * k + i for i in range(3)]
+        assert workspace.FetchBlob("seen").tolist() == [True]
+        assert workspace.FetchBlob("y") == 7

@@ -88,3 +88,8 @@ def check_timeout(timeout: float | None) -> float | None:
         raise ValueError("timeout must be a number of seconds, 0 or more, or None; "
                          f"got {timeout!r}")
     return time.monotonic() + min(timeout, threading.TIMEOUT_MAX / 2)
+
+
+def remaining(until: float | None) -> float | None:
+    """Seconds from now to a time of check_timeout, 0 when it is over; None for None."""
+    return None if until is None else max(0.0, until - time.monotonic())

@@ -14,6 +14,7 @@ from typing import Any
 from caffe2op._core import lib
 from caffe2op.asyncnet.future import Result, RunFuture
 from caffe2op.asyncnet.instance import Instance
+from caffe2op.asyncnet.observe import Observation
 from caffe2op.asyncnet.program import Program
 from caffe2op.asyncnet.threads import Threads
 from caffe2op.workspace.run import failure, new_run, on_main_thread
@@ -22,10 +23,13 @@ from caffe2op.workspace.run import failure, new_run, on_main_thread
 class Flight:
     """The runs of one net that were submitted."""
 
-    def __init__(self, program: Program, threads: Threads, always_alone: bool) -> None:
+    def __init__(self, program: Program, threads: Threads, mode: int) -> None:
         self._program = program
         self.threads = threads
-        self._always_alone = always_alone
+        self._mode = mode
+        # A mode that was asked for, and devices, hold for every run.
+        self._always_alone = mode != lib.C2_MODE_AUTO or program.placed
+        self._observation: Observation | None = None
         self._free: dict[frozenset[str], list[Instance]] = {}
         self.instances: list[Instance] = []
         self._changed = threading.Condition()
@@ -38,7 +42,11 @@ class Flight:
         with self._changed:
             self._futures.add(future)
         future.add_done_callback(self._ended)
-        self.threads.put(future)
+        try:
+            self.threads.put(future)
+        except RuntimeError:
+            self._ended(future)
+            raise
         return future
 
     def _ended(self, future: Any) -> None:
@@ -51,6 +59,8 @@ class Flight:
             return self._free.setdefault(names, []).pop()
         except IndexError:
             found = self._program.instance(names)
+            if self._observation is not None:
+                self._observation.attach(found.execute)
             self.instances.append(found)
             return found
 
@@ -61,14 +71,27 @@ class Flight:
         try:
             instance.feed(inputs)
             future.begin(run)
-            alone = self._always_alone or self.threads.alone()
-            status = 0 if run.stop else (instance.execute if alone else instance.serial)(run)
+            status = 0 if run.stop else self._execute(instance, run)
             if status:
                 raise failure(run, instance.nets)
             # Stopped from outside: the future knows why, and the outputs are not whole.
             return {} if run.stop else dict(instance.outputs)
         finally:
             self._free[names].append(instance)
+
+    def _execute(self, instance: Instance, run: Any) -> int:
+        alone = self._always_alone or self.threads.alone()
+        if self._observation is None:
+            return (instance.execute if alone else instance.serial)(run)
+        set_mode(instance, self._mode if alone else lib.C2_MODE_SERIAL)
+        with self._observation.watch:
+            return instance.execute(run)
+
+    def observe(self, observation: Observation | None) -> None:
+        """From now on every run is to be written down, or none any more."""
+        self._observation = observation
+        for instance in self.instances:
+            set_mode(instance, self._mode)
 
     def drain(self, stop: BaseException | None) -> None:
         """Wait until no run is queued or running; with `stop`, end them with it."""

@@ -12,15 +12,23 @@ from types import TracebackType
 from typing import Any
 
 from caffe2op._core import ffi, lib
+from caffe2op._core.suggest import suggest
 from caffe2op.asyncnet import deadline
+from caffe2op.asyncnet.barrier import AsyncNetBarrier
 from caffe2op.asyncnet.deadline import check_timeout
+from caffe2op.asyncnet.devices import Devices
+from caffe2op.asyncnet.draw import Drawing, draw
 from caffe2op.asyncnet.flight import Flight
 from caffe2op.asyncnet.functions import FunctionProgram
 from caffe2op.asyncnet.future import Result, RunFuture
 from caffe2op.asyncnet.instance import MODES, Instance, Outputs
+from caffe2op.asyncnet.observe import Observation, Observer
+from caffe2op.asyncnet.observe import events as events_of
+from caffe2op.asyncnet.profile import Profile, profile
 from caffe2op.asyncnet.program import NetProgram, Program
 from caffe2op.asyncnet.threads import Threads
-from caffe2op.operators.schema import suggest
+from caffe2op.asyncnet.trace import Trace, chrome_trace
+from caffe2op.core.names import BlobLike
 from caffe2op.workspace.executors import processors
 from caffe2op.workspace.run import Runner, failure, new_run, on_main_thread
 from caffe2op.workspace.store import NetLike, Workspace, current, net_def
@@ -46,6 +54,9 @@ class AsyncNet:
                  have its own
     outputs      what `submit` gives; by default the net's external outputs, or else the blobs
                  that it writes and does not read after that
+    devices      the workers of each device, {"cpu:0": 2, "cpu:1": 1} (devices.py says what else):
+                 an operator then runs on the device of its device_option only
+    barriers     AsyncNetBarrier objects: groups of operators before other groups
     mode         "auto" measures and takes what is fastest; "serial", "static" and "dynamic" are
                  always the same way
 
@@ -55,20 +66,23 @@ class AsyncNet:
     """
 
     def __init__(self, net: NetLike, workspace: Workspace | None = None,
-                 workers: int | None = None, *, inputs: Iterable[str] = (),
-                 shared: Iterable[str] = (), outputs: Iterable[str] | None = None,
+                 workers: int | None = None, *, inputs: Iterable[BlobLike] = (),
+                 shared: Iterable[BlobLike] = (), outputs: Iterable[BlobLike] | None = None,
+                 devices: Devices | None = None, barriers: Iterable[AsyncNetBarrier] = (),
                  mode: str = "auto") -> None:
         definition = net_def(net)
         count = _workers(workers, definition.num_workers)
         self._set_up(mode, workers, lambda: NetProgram(
             definition, workspace or current.workspace, count, map(str, inputs),
-            map(str, shared), outputs, (), self._prepare))
+            map(str, shared), outputs, barriers, devices, self._prepare))
 
     @classmethod
     def from_functions(cls, functions: Mapping[str, Callable[..., Any]],
                        edges: Iterable[tuple[str, str]] = (),
                        order: Iterable[tuple[str, str]] = (), *, workers: int | None = None,
-                       outputs: Iterable[str] | None = None, mode: str = "auto") -> AsyncNet:
+                       outputs: Iterable[str] | None = None, devices: Devices | None = None,
+                       device_of: Mapping[str, str] | None = None,
+                       mode: str = "auto") -> AsyncNet:
         """A net of Python functions by name.
 
         edges: (before, after): `after` is called with the result of `before`; a function gets
@@ -77,12 +91,13 @@ class AsyncNet:
         the second begins, without its result.
 
         `outputs` are the functions whose results a run gives; by default those that no edge
-        leaves. ValueError for a name that is unknown, and for edges that go round in a circle.
+        leaves. `device_of` names the device of functions, "cpu:0" by default. ValueError for a name
+        that is unknown, and for edges that go round in a circle.
         """
         self = cls.__new__(cls)
         count = _workers(workers, 0)
         self._set_up(mode, workers, lambda: FunctionProgram(
-            functions, edges, order, outputs, count, self._prepare))
+            functions, edges, order, outputs, count, devices, device_of or {}, self._prepare))
         return self
 
     def _set_up(self, mode: str, workers: int | None, make: Callable[[], Program]) -> None:
@@ -91,17 +106,20 @@ class AsyncNet:
                              f"{suggest(str(mode), MODES)}")
         self._mode = mode
         self._closed = False
+        self._observation: Observation | None = None
         self._program = make()
         self._primary: Instance = self._program.shared_instance()
         self._run = Runner(self._primary.execute, self._primary.nets, self._primary)
         own = workers is not None
         self._flight = Flight(self._program, Threads(self._program.workers) if own else shared(),
-                              always_alone=mode != "auto")
+                              MODES[mode])
         _everyone.add(self)
 
     def _prepare(self, one: Any) -> None:
         """Called with each c2_async of this net before its first run."""
         lib.c2_async_mode(one, MODES[self._mode])
+        if self._observation is not None:
+            self._observation.prepare(one)
 
     # ---- running ---------------------------------------------------------------------------
 
@@ -129,11 +147,20 @@ class AsyncNet:
         """
         if self._closed:
             raise self._closed_error()
+        if self._observation is not None:
+            with self._observation.watch:
+                self._run_now(timeout)
+        elif timeout is None:
+            self._run(False)
+        else:
+            self._run_now(timeout)
+        return self._primary.outputs
+
+    def _run_now(self, timeout: float | None) -> None:
         if timeout is None:
             self._run(False)
         else:
             self._run_until(check_timeout(timeout))
-        return self._primary.outputs
 
     def _run_until(self, until: float | None) -> None:
         assert until is not None
@@ -147,7 +174,7 @@ class AsyncNet:
             status = self._primary.execute(run)
         finally:
             end.call_off()
-        if status:
+        if status and status != lib.C2_STOPPED:
             raise failure(run, self._primary.nets)
         if run.stop:
             raise TimeoutError(f"net {self.name!r}: the run was stopped at its deadline")
@@ -227,6 +254,84 @@ class AsyncNet:
             "planned_ns": now.planned_ns,
             "took_ns": {name: now.took_ns[code] for name, code in MODES.items() if code},
         }
+
+
+    def _observe(self) -> Observation:
+        if self._observation is None:
+            self._observation = Observation(self.name, self._program.operators)
+        return self._observation
+
+    def _asyncs(self) -> list[Any]:
+        return [one for instance in self._instances() for one in instance.execute.all]
+
+    def _instances(self) -> list[Instance]:
+        return [self._primary, *self._flight.instances]
+
+    def _told(self, observation: Observation) -> None:
+        """What is to be written down has changed."""
+        for one in self._asyncs():
+            observation.prepare(one)
+        self._flight.observe(observation if observation.on else None)
+        for instance in self._instances():
+            observation.attach(instance.execute)
+
+    def enable_profile(self, on: bool = True) -> None:
+        """Measure each operator in the following runs, from zero again (about 20 ns an operator);
+        with `on` false, no longer. RuntimeError while a run is on."""
+        observation = self._observe()
+        observation.profiled = on
+        if on:
+            observation.watch.restart()
+        self._told(observation)
+
+    def enable_trace(self, events: int = 65536) -> None:
+        """Keep the last `events` operators that each worker ran; 0: none. RuntimeError while a run
+        is on."""
+        if isinstance(events, bool) or not isinstance(events, int) or events < 0:
+            raise ValueError(f"events must be an int of 0 or more, got {events!r}")
+        observation = self._observe()
+        observation.keep_events(events)
+        self._told(observation)
+
+    def add_observer(self, observer: Observer, operators: Iterable[str] | None = None) -> None:
+        """Tell `observer` of each run, and of each operator or those with these names or types.
+        RuntimeError while a run is on."""
+        observation = self._observe()
+        observation.add(observer, operators)
+        self._told(observation)
+
+    def remove_observer(self, observer: Observer) -> None:
+        """Tell it no more. ValueError when it was not added."""
+        observation = self._observe()
+        observation.remove(observer)
+        self._told(observation)
+
+    def profile(self) -> Profile:
+        """Counts, means and deviations by operator and type, the critical path, the achieved
+        parallelism; str() is a table. RuntimeError before enable_profile."""
+        if self._observation is None or not self._observation.profiled:
+            raise RuntimeError(f"net {self.name!r}: nothing was measured; call enable_profile() "
+                               "before the runs")
+        return profile(self.name, self._program.operators, self._program.edges, self._asyncs(),
+                       self._observation.watch)
+
+    def trace(self) -> Trace:
+        """The events kept, as Chrome-trace JSON; `save` writes it. Between runs. RuntimeError
+        before enable_trace."""
+        if self._observation is None or not self._observation.capacity:
+            raise RuntimeError(f"net {self.name!r}: no events were kept; call enable_trace() "
+                               "before the runs")
+        return chrome_trace(self.name, self._program.operators, map(events_of, self._asyncs()))
+
+    def draw(self) -> Drawing:
+        """The graph, as DOT and as an SVG that notebooks show; coloured by time where there is a
+        profile, and by device."""
+        measured = self._observation is not None and self._observation.profiled
+        return draw(self.name, self._program.operators, self._program.edges,
+                    self.profile() if measured else None)
+
+    def _repr_svg_(self) -> str:
+        return self.draw().svg
 
 
 def shared() -> Threads:

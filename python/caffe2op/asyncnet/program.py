@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple, Protocol
 
 from caffe2op._core import lib
+from caffe2op._core.suggest import suggest
+from caffe2op.asyncnet.barrier import AsyncNetBarrier
+from caffe2op.asyncnet.devices import Devices, device_name, lanes, moved_to_threads, worker_count
 from caffe2op.asyncnet.instance import Instance, Outputs
 from caffe2op.core.defs import NetDef, OperatorDef
 from caffe2op.core.fields import check_fields
-from caffe2op.operators.schema import suggest
+from caffe2op.core.names import BlobLike
 from caffe2op.workspace import dependencies
 from caffe2op.workspace.blob import Blob
 from caffe2op.workspace.compile import CompiledNet, check_net, compile_net
@@ -34,6 +37,8 @@ class Operator(NamedTuple):
     type: str
     label: str
     device: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
 
 
 class Program(Protocol):
@@ -45,6 +50,8 @@ class Program(Protocol):
     @property
     def operators(self) -> list[Operator]: ...
     @property
+    def placed(self) -> bool: ...
+    @property
     def edges(self) -> list[Edge]: ...
     def shared_instance(self) -> Instance: ...
     def instance(self, inputs: frozenset[str]) -> Instance: ...
@@ -55,7 +62,8 @@ class NetProgram:
     """A NetDef in a workspace."""
 
     def __init__(self, net: NetDef, workspace: Workspace, workers: int, inputs: Iterable[str],
-                 shared: Iterable[str], outputs: Iterable[str] | None, extra: Iterable[Edge],
+                 shared: Iterable[str], outputs: Iterable[BlobLike] | None,
+                 barriers: Iterable[AsyncNetBarrier], devices: Devices | None,
                  prepare: Prepare) -> None:
         check_net(net)
         check_type(net.name, net.type)
@@ -64,12 +72,18 @@ class NetProgram:
             if not isinstance(op, OperatorDef):
                 raise TypeError(f"{where}: expected a core.OperatorDef, got {op!r}")
             check_fields(op, where)
-        # A copy: whoever changes the definition later does not change this.
-        self._net = replace(net, op=list(net.op), type="")
         self.name = net.name
-        self.workers = workers
+        self.workers = workers if devices is None else worker_count(devices)
         self._prepare = prepare
-        self._extra = list(extra)
+        # A copy: whoever changes the definition later does not change this.
+        net = self._given = replace(net, op=list(net.op), type="")
+        self._extra = [edge for barrier in barriers for edge in barrier.edges(net)]
+        self._lanes = None
+        if devices is not None:
+            self._lanes = lanes(devices, [device_name(net, op) for op in net.op],
+                                f"net {net.name!r}")
+            net = moved_to_threads(net, devices)
+        self._net = net
         for name in inputs:
             workspace.create_blob(name)
         written, updated, last = _written(net)
@@ -89,7 +103,7 @@ class NetProgram:
         return written - updated - shared
 
     def _check_outputs(self, written: set[str], last: list[str],
-                       outputs: Iterable[str] | None) -> tuple[str, ...]:
+                       outputs: Iterable[BlobLike] | None) -> tuple[str, ...]:
         if outputs is None:
             return tuple(self._net.external_output) or tuple(last)
         names = tuple(str(name) for name in outputs)
@@ -99,10 +113,18 @@ class NetProgram:
                                  f"{suggest(name, written)}")
         return names
 
-    @property
+    @cached_property
     def operators(self) -> list[Operator]:
-        return [Operator(op.type, op.name or ", ".join(op.output) or op.type, "")
-                for op in self._net.op]
+        """Made when somebody looks: many nets are only run."""
+        net = self._given
+        return [Operator(op.type, op.name or ", ".join(op.output) or op.type,
+                         device_name(net, op), tuple(op.input), tuple(op.output))
+                for op in net.op]
+
+    @property
+    def placed(self) -> bool:
+        """Whether operators are on devices."""
+        return self._lanes is not None
 
     @property
     def edges(self) -> list[Edge]:
@@ -117,8 +139,7 @@ class NetProgram:
 
     def _compile_shared(self, outer: Scope) -> tuple[CompiledNet, dict[str, Blob]]:
         compiled = compile_net(self._net, outer)
-        names = {b for op in self._net.op for b in (*op.input, *op.control_input, *op.output)}
-        return compiled, {n: b for n in names if (b := outer.find(n)) is not None}
+        return compiled, dict(outer)  # it holds every blob that was looked up in it
 
     def _instance(self, compiled: CompiledNet, scope: Scope) -> Instance:
         def blob(name: str) -> Blob:
@@ -126,10 +147,15 @@ class NetProgram:
             assert found is not None
             return found
 
-        execute = InDependencyOrder(compiled.info.c, self._graph, self.workers, self._prepare)
+        execute = InDependencyOrder(compiled.info.c, self._graph, self.workers, self._new_async)
         return Instance(compiled.info, execute, partial(lib.c2_net_run, compiled.info.c),
                         lambda name, value: blob(name).feed(value),
                         Outputs(self._outputs, lambda name: blob(name).fetch()), compiled)
+
+    def _new_async(self, one: Any) -> None:
+        if self._lanes is not None:
+            self._lanes.prepare(one)
+        self._prepare(one)
 
     def shared_instance(self) -> Instance:
         """On the workspace's blobs, as RunNet."""

@@ -40,7 +40,8 @@ _EXPECTED: dict[type, dict[str, Any]] = {
 
 def check_fields(definition: object, where: str) -> None:
     """TypeError, beginning with `where`, for a field that holds something else."""
-    for field, expected in _EXPECTED[type(definition)].items():
+    kind = next(t for t in type(definition).__mro__ if t in _EXPECTED)  # or one derived from it
+    for field, expected in _EXPECTED[kind].items():
         value = getattr(definition, field)
         if not isinstance(expected, list):
             if value is not None and not isinstance(value, expected):

@@ -11,12 +11,12 @@ operation each.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from caffe2op._core import ffi
+from caffe2op._core.suggest import suggest
 from caffe2op.operators.kinds import CONVERT, INT64_MIN
 from caffe2op.operators.kinds import INT64_MAX as INT64_MAX
 
@@ -66,7 +66,8 @@ class Schema:
     output_names: tuple[str, ...] = ()
     in_place: Pairs = ()  # (input, output) that MAY be the same blob
     enforce_in_place: Pairs = ()  # pairs that MUST be
-    waits: bool = False  # may wait for another operator (queues, mutex, Python)
+    mutates: tuple[int, ...] = ()  # inputs changed without being outputs: a queue, a counter
+    waits: bool = False  # may wait for another operator (queues, Python)
     gradient: bool = False
     check: Callable[[OperatorDef], str | None] | None = None  # whatever else must hold
     doc: str = ""
@@ -128,18 +129,6 @@ def entry(type_: str) -> tuple[Schema, Binding]:
 def lookup(type_: str) -> Schema:
     """The schema of an operator type; ValueError as `entry`."""
     return entry(type_)[0]
-
-
-def suggest(given: str, accepted: Iterable[str]) -> str:
-    """"; did you mean 'x'?" for a near miss, else what is accepted when that is short, else ''."""
-    known = list(accepted)
-    folded = {k.lower(): k for k in known}
-    near = difflib.get_close_matches(str(given).lower(), folded, n=1, cutoff=0.6)
-    if near:
-        return f"; did you mean {folded[near[0]]!r}?"
-    if known and len(known) <= 20:
-        return f"; accepted: {', '.join(known)}"
-    return ""
 
 
 # ---- arguments ---------------------------------------------------------------------------------

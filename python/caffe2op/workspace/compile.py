@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from caffe2op._core import ffi, lib
+from caffe2op._core.suggest import suggest
 from caffe2op.core.defs import DeviceOption, NetDef, OperatorDef
 from caffe2op.core.fields import check_fields, has_lists
 from caffe2op.operators import schema
@@ -197,4 +198,4 @@ def _find_kernel(op: OperatorDef, name: str) -> Any:
 
 
 def _suggest(name: str, known: set[str]) -> str:
-    return schema.suggest(name, known) if len(known) <= 1000 else ""
+    return suggest(name, known) if len(known) <= 1000 else ""

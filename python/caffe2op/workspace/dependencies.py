@@ -2,7 +2,9 @@
 
 In program order: an input or control_input depends on the blob's last writer; an output on all
 readers of the blob since its last writer, or, where there were none, on that writer. Any order
-that keeps these dependencies gives what program order gives, for deterministic operators.
+that keeps these dependencies gives what program order gives, for deterministic operators. An input
+that the operator's schema says it mutates (a queue, a counter, an atomic bool) counts as an output
+too: so a flag that is set and then checked reads true, as in the simple net.
 
 A further edge, u before v, is a blob of its own that u reads and v writes, so the walk in C
 (graph.c) needs to know of blobs only.
@@ -17,7 +19,8 @@ from itertools import accumulate
 from typing import Any
 
 from caffe2op._core import ffi, lib
-from caffe2op.core.defs import NetDef
+from caffe2op.core.defs import NetDef, OperatorDef
+from caffe2op.operators import schema
 
 Edge = tuple[int, int]
 
@@ -36,13 +39,19 @@ def graph(net: NetDef, more: Iterable[Edge] = ()) -> Any:
         before.setdefault(u, []).append(v)
         after.add(v)
     reads = [[numbers[b] for b in (*op.input, *op.control_input)] for op in net.op]
-    writes = [[numbers[b] for b in op.output] for op in net.op]
+    writes = [[numbers[b] for b in written(op)] for op in net.op]
     for u, later in before.items():
         reads[u] += [numbers[v] for v in later]
     for v in after:
         writes[v].append(numbers[v])
     found = lib.c2_graph_of_blobs(len(net.op), *_flat(reads), *_flat(writes), len(numbers))
     return owned(found, net.name)
+
+
+def written(op: OperatorDef) -> list[str]:
+    """The blobs that the operator changes: its outputs, and the inputs that it mutates."""
+    mutates = schema.lookup(op.type).mutates
+    return [*op.output, *(op.input[k] for k in mutates)] if mutates else op.output
 
 
 def _flat(lists: list[list[int]]) -> tuple[Any, Any]:
@@ -70,7 +79,7 @@ def edges(net: NetDef, more: Iterable[Edge] = ()) -> list[Edge]:
             if name in writer:
                 found.add((writer[name], v))
             readers.setdefault(name, []).append(v)
-        for name in op.output:
+        for name in written(op):
             since = [u for u in readers.get(name, ()) if u != v]
             if not since and name in writer:
                 since = [writer[name]]

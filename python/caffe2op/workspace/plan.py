@@ -19,12 +19,13 @@ from functools import partial
 from typing import Any
 
 from caffe2op._core import ffi, lib
+from caffe2op._core.suggest import suggest
 from caffe2op.core.defs import ExecutionStepDef, NetDef, PlanDef
 from caffe2op.core.fields import check_fields
 from caffe2op.core.steps import check_step
-from caffe2op.operators.schema import suggest
 from caffe2op.workspace.blob import Blob
 from caffe2op.workspace.compile import CompiledNet, compile_net
+from caffe2op.workspace.executors import in_plan
 from caffe2op.workspace.run import NetInfo, Runner
 from caffe2op.workspace.scope import Scope
 
@@ -45,7 +46,7 @@ def repeated(net: CompiledNet, num_iter: int) -> Runner:
     """What runs one net again and again."""
     step = _new_step()
     lib.c2_step_set(step, num_iter, ffi.NULL, 0, 0, 0, 0)
-    _check_memory(lib.c2_step_add_net(step, net.info.c))
+    _check_memory(lib.c2_step_add_net(step, net.info.c, ffi.NULL))
     return Runner(partial(lib.c2_step_run, step), [net.info], net)
 
 
@@ -121,6 +122,14 @@ class _Compiler:
             c = self._with_report(c, step, scope)
         return c, waits or bool(step.should_stop_blob)
 
+    def _add_net(self, c: Any, name: str, scope: Scope, step: ExecutionStepDef) -> bool:
+        """Let the c2_step run the net, in the way of its type; whether it may wait."""
+        net = self.net(name, scope, step)
+        how, keep = in_plan(net.info.c, self._defs[name])
+        self.keep += keep
+        _check_memory(lib.c2_step_add_net(c, net.info.c, how))
+        return net.waits
+
     def _children(self, c: Any, step: ExecutionStepDef, scope: Scope) -> bool:
         waits = False
         for substep in step.substep:
@@ -128,9 +137,7 @@ class _Compiler:
             self.add(c, child)
             waits = waits or child_waits
         for name in step.network:
-            net = self.net(name, scope, step)
-            _check_memory(lib.c2_step_add_net(c, net.info.c))
-            waits = waits or net.waits
+            waits = self._add_net(c, name, scope, step) or waits
         return waits
 
     def _instances(self, c: Any, step: ExecutionStepDef, outer: Scope,
@@ -151,8 +158,7 @@ class _Compiler:
 
     def _with_report(self, c: Any, step: ExecutionStepDef, scope: Scope) -> Any:
         report, around = self.new_step(), self.new_step()
-        net = self.net(step.report_net, scope, step)
-        _check_memory(lib.c2_step_add_net(report, net.info.c))
+        self._add_net(report, step.report_net, scope, step)
         lib.c2_step_set(report, 1, ffi.NULL, 0, 0, 0, step.report_interval)
         self.add(around, report)
         self.add(around, c)

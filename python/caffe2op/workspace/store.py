@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from caffe2op._core import locks
+from caffe2op._core.suggest import suggest
 from caffe2op.core.defs import NetDef, OperatorDef, PlanDef
 from caffe2op.core.fields import check_fields
 from caffe2op.core.names import BlobLike, BlobReference
@@ -25,7 +26,6 @@ from caffe2op.core.net import Net
 from caffe2op.core.plan import Plan
 from caffe2op.core.steps import ExecutionStep
 from caffe2op.operators import schema
-from caffe2op.operators.schema import suggest
 from caffe2op.workspace.blob import Blob
 from caffe2op.workspace.compile import RunnableNet, runnable
 from caffe2op.workspace.plan import compile_plan, repeated
