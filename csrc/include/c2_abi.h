@@ -212,6 +212,9 @@ typedef struct c2_run {
     char message[512];
 } c2_run;
 
+/* Ask every worker of a run to stop soon; from any thread, while the c2_run lives. */
+void c2_run_stop(c2_run *run);
+
 c2_net *c2_net_new(int64_t n_ops); /* NULL when out of memory */
 void c2_net_free(c2_net *net);
 
