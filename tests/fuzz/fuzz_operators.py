@@ -352,7 +352,7 @@ def one_operator(data: st.DataObject, type_: str) -> None:
     for o in range(len(outputs)):  # in place, allowed or not
         if names and data.draw(st.integers(0, 9)) == 0:
             outputs[o] = data.draw(st.sampled_from(names))
-    for name in set(outputs) - set(names):  # a blob that was something else before
+    for name in sorted(set(outputs) - set(workspace.Blobs())):  # something else before
         if data.draw(st.integers(0, 3)) == 0:
             fences.append(feed(name, data.draw(st.sampled_from(
                 ["empty", "object", *KINDS, np.arange(6, dtype=np.float32)])),
