@@ -85,6 +85,17 @@ const c2_tensor *c2_blob_tensor(c2_blob *blob) {
     return b && b->kind == C2_TENSOR ? &b->tensor : NULL;
 }
 
+const c2_tensor *c2_blob_keep(c2_blob *blob, void **memory) {
+    const c2_body *b = c2_blob_body(blob);
+    *memory = NULL;
+    if (!b || b->kind != C2_TENSOR) return NULL;
+    if (b->memory) add_rlx(&b->memory->users, 1); /* the body holds one, so it is not zero */
+    *memory = b->memory;
+    return &b->tensor;
+}
+
+void c2_memory_let_go(void *memory) { memory_drop(memory); }
+
 static int is_like(const c2_tensor *t, int dtype, int ndim, const int64_t *shape) {
     if (t->dtype != dtype || t->ndim != ndim) return 0;
     for (int d = 0; d < ndim; d++)
@@ -154,8 +165,8 @@ int c2_blob_feed(c2_blob *blob, int dtype, int ndim, const int64_t *shape, const
     if (now && now->borrowed) { /* the caller's memory stays the blob's: write into it */
         if (!is_like(&now->tensor, dtype, ndim, shape))
             status = C2_SHAPE;
-        else if (data)
-            memcpy(now->tensor.data, data, now->tensor.size * c2_itemsize(dtype));
+        else if (data) /* which may be a part of the same memory */
+            memmove(now->tensor.data, data, now->tensor.size * c2_itemsize(dtype));
     } else {
         /* New memory, so that who reads meanwhile gets the old tensor or the new one, whole. */
         c2_body *next = NULL;

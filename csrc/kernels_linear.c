@@ -209,12 +209,12 @@ static int sparse_logistic_sgd(c2_context *c) {
     s.keep = (float)(1 - rate * c->args[SGD_L2].f);
     s.racy = !strcmp(c->args[SGD_UPDATE].s, "racy");
     const bool by_row = !strcmp(c->args[SGD_MERGE].s, "row"), want_loss = c->n_out > 3;
-    float *loss = want_loss ? scalar_out(c, 3) : NULL;
-    if (want_loss && !loss) return C2_NO_MEMORY;
 
     const int64_t row = start % s.x.count;
     const int64_t bad = bad_row(&s.x, row, n < s.x.count ? n : s.x.count);
     if (bad >= 0) return refuse_row(c, 2, &s.x, bad);
+    float *loss = want_loss ? scalar_out(c, 3) : NULL;
+    if (want_loss && !loss) return C2_NO_MEMORY;
     status = by_row ? row_merged(&s, row, n, want_loss) : batch_merged(&s, row, n, want_loss);
     /* the worker's own scalar; atomic for those who watch it */
     c2_i64_fetch_add(sent, s.sent, C2_RELAXED);

@@ -80,19 +80,22 @@ int c2_sparse_logistic_monitor(c2_context *c) {
     const c2_tensor *history = c2_in(c, 5, C2_FLOAT64);
     if (!history) return C2_TYPE;
     if ((status = must_be_in_place(c, 5, 0)) != C2_OK) return status;
+    const int64_t n = batch_rows(start, c->args[MONITOR_BATCH].i, c->args[MONITOR_LIMIT].i);
+    const int64_t every = c->args[MONITOR_EVERY].i, passed = (start + n) / every;
+    const bool due = passed != start / every;
+    if (due && history->size / POINT < passed)
+        return c2_fail(c, C2_SHAPE,
+                       "input 5 (history) has room for %lld points; this is point %lld",
+                       (long long)(history->size / POINT), (long long)passed);
+    double loss = 0;
+    if (due && (status = mean_loss(c, 1, &x, shared, &loss)) != C2_OK) return status;
+    /* Nothing can go wrong any more but that there is no memory for this. */
     const int64_t one = 1;
     const c2_tensor *reached = c2_out(c, 1, C2_BOOL, 1, &one);
     if (!reached) return C2_NO_MEMORY;
     *(bool *)reached->data = false;
-    const int64_t n = batch_rows(start, c->args[MONITOR_BATCH].i, c->args[MONITOR_LIMIT].i);
-    const int64_t every = c->args[MONITOR_EVERY].i, passed = (start + n) / every;
-    if (passed == start / every) return C2_OK;
-    if (history->size / POINT < passed)
-        return c2_fail(c, C2_SHAPE,
-                       "input 5 (history) has room for %lld points; this is point %lld",
-                       (long long)(history->size / POINT), (long long)passed);
-    double loss, *point = (double *)history->data + (passed - 1) * POINT;
-    if ((status = mean_loss(c, 1, &x, shared, &loss)) != C2_OK) return status;
+    if (!due) return C2_OK;
+    double *point = (double *)history->data + (passed - 1) * POINT;
     c2_f64_store(point, (double)c2_os_now() * 1e-9, C2_RELAXED);
     c2_f64_store(point + 1, (double)(passed * every), C2_RELAXED);
     c2_f64_store(point + 2, loss, C2_RELEASE);

@@ -67,6 +67,10 @@ static void poll_now(c2_run *run) {
     if (status) c2_run_fail(run, status, NULL, -1, "");
 }
 
+void c2_run_stop(c2_run *run) {
+    store_rlx((_Atomic int32_t *)&run->stop, 1);
+}
+
 int c2_run_stopping(c2_run *run) {
     if (run->poll && !c2_run_stopped(run) && run->caller == c2_os_self()) poll_now(run);
     return c2_run_stopped(run);

@@ -13,7 +13,7 @@ typedef struct array {
     char *base;
     Py_ssize_t size;   /* elements, > 0 */
     int shift;         /* log2 of an element's bytes */
-    PyObject *ndarray; /* what `array` gives: the object that the buffer is of */
+    PyObject *ndarray; /* the object that the buffer is of */
     Py_buffer buffer;
 } array;
 
@@ -193,7 +193,13 @@ static void array_dealloc(PyObject *self) {
     Py_DECREF(type);
 }
 
+/* A view of its own each time: whoever assigns to its dtype, shape or strides must not change what
+ * the bulk operations take for the array's. */
 static PyObject *array_array(PyObject *self, void *closure) {
+    return PyObject_CallMethod(((const array *)self)->ndarray, "view", NULL);
+}
+
+static PyObject *array_whole(PyObject *self, void *closure) {
     PyObject *ndarray = ((const array *)self)->ndarray;
     Py_INCREF(ndarray);
     return ndarray;
@@ -204,7 +210,10 @@ static PyObject *array_size(PyObject *self, void *closure) {
 }
 
 static PyGetSetDef array_getset[] = {
-    {"array", array_array, NULL, "The memory itself, as a NumPy array.", NULL},
+    {"array", array_array, NULL, "The memory itself, as a NumPy array: a new view each time.",
+     NULL},
+    {"_whole", array_whole, NULL, "The array that the operations work on; not to be handed out.",
+     NULL},
     {"size", array_size, NULL, "How many elements.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -29,12 +29,15 @@ static struct {
     uint64_t count;       /* of them; 0 where they do not lie side by side */
     bool mortal;          /* their references are counted: before 3.12 made them immortal */
     PyObject *numpy_bool; /* the type; NULL when the namespace had none */
+    PyObject *numpy_real; /* a tuple of NumPy's real scalar types; NULL likewise */
 } small;
 
 static int small_init(PyObject *namespace) {
     small.mortal = Py_Version < 0x030c0000;
     small.numpy_bool = PyDict_GetItemString(namespace, "numpy_bool"); /* borrowed: */
     Py_XINCREF(small.numpy_bool);                                     /* kept for good */
+    small.numpy_real = PyDict_GetItemString(namespace, "numpy_real");
+    Py_XINCREF(small.numpy_real);
     for (int i = 0; i < SMALL_COUNT; i++) {
         PyObject *o = PyLong_FromLong(SMALL_LEAST + i);
         if (!o) return -1;
@@ -218,8 +221,36 @@ static inline PyObject *u64_to(uint64_t v) {
 
 /* ---- floats -------------------------------------------------------------------------------- */
 
+/* Whether NumPy would make a float of `o` by losing something: the imaginary part of a complex
+ * number, the type of a record. What has no dtype is left to float(). -1: an exception. */
+static COLD int float_would_lose(PyObject *o) {
+    if (PyFloat_Check(o) || PyLong_Check(o)) return 0;
+    if (small.numpy_real) {
+        const int real = PyObject_IsInstance(o, small.numpy_real);
+        if (real) return real < 0 ? -1 : 0;
+    }
+    PyObject *dtype = PyObject_GetAttrString(o, "dtype");
+    PyObject *kind = dtype ? PyObject_GetAttrString(dtype, "kind") : NULL;
+    Py_XDECREF(dtype);
+    if (!kind) {
+        const bool none = PyErr_ExceptionMatches(PyExc_AttributeError);
+        if (none) PyErr_Clear();
+        return none ? 0 : -1;
+    }
+    int lose = PyUnicode_Check(kind);
+    for (const char *k = "biuf"; lose && *k; k++) {
+        const char one[] = {*k, 0};
+        if (PyUnicode_CompareWithASCIIString(kind, one) == 0) lose = 0;
+    }
+    Py_DECREF(kind);
+    return lose;
+}
+
 static COLD bool float_slow(PyObject *o, double *v, const char *argument, const char *dtype,
                             const char *range) {
+    const int lose = float_would_lose(o);
+    if (lose < 0) return false;
+    if (lose) return refuse_type(o, argument, "a float or an int");
     *v = PyFloat_AsDouble(o);
     if (*v != -1.0 || !PyErr_Occurred()) return true;
     if (PyErr_ExceptionMatches(PyExc_OverflowError)) {

@@ -80,6 +80,11 @@ static COLD int64_t mutex_timeout_from(PyObject *o, int blocking) {
         if (PyErr_ExceptionMatches(PyExc_TypeError)) {
             PyErr_Clear();
             refuse_type(o, "timeout", "seconds >= 0, or -1 to wait for ever");
+        } else if (PyErr_ExceptionMatches(PyExc_OverflowError)) {
+            PyErr_Clear();
+            PyErr_SetString(PyExc_OverflowError,
+                            "timeout: an int that is no float given; accepted: 0 to 9.2e9 seconds, "
+                            "or -1 to wait for ever");
         }
         return -2;
     }

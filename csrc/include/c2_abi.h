@@ -137,6 +137,12 @@ int64_t c2_blob_token(c2_blob *blob);             /* of an object; -1 otherwise 
 void c2_guard_enter(void);
 void c2_guard_leave(void);
 const c2_tensor *c2_blob_tensor(c2_blob *blob); /* inside a guard; NULL for other kinds */
+
+/* Inside a guard: the tensor, or NULL; and in *memory what keeps its elements' memory after the
+ * guard too, whatever becomes of the blob, until it is given to c2_memory_let_go. NULL there for
+ * memory that is the caller's. */
+const c2_tensor *c2_blob_keep(c2_blob *blob, void **memory);
+void c2_memory_let_go(void *memory);
 int c2_idle(void);                              /* 1 when nobody is inside a guard */
 
 /* ---- operators (operator.c) ------------------------------------------------------------- */
@@ -205,6 +211,9 @@ typedef struct c2_run {
     uint64_t caller; /* the thread that called; set by the run */
     char message[512];
 } c2_run;
+
+/* Ask every worker of a run to stop soon; from any thread, while the c2_run lives. */
+void c2_run_stop(c2_run *run);
 
 c2_net *c2_net_new(int64_t n_ops); /* NULL when out of memory */
 void c2_net_free(c2_net *net);

@@ -1,6 +1,7 @@
 """Runs in flight: inputs and blobs of their own, order, cancelling, deadlines, the end."""
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import Iterator
@@ -314,3 +315,18 @@ def test_report() -> None:
     assert report["mode"] in ("serial", "static", "dynamic")
     assert report["serial_ns"] >= report["critical_ns"] > 0
     assert repr(made).startswith("AsyncNet('double")
+
+
+@pytest.mark.parametrize("how", ["close", "forget"])
+def test_threads_of_its_own_end_with_a_net(how) -> None:
+    """Else a program that makes a net for each request has the threads of the last ten seconds'
+    requests."""
+    net = AsyncNet.from_functions({"f": threading.current_thread}, workers=2)
+    used = net.submit().result(timeout=60)["f"]
+    assert used is not threading.current_thread()
+    if how == "close":
+        net.close()
+    del net
+    gc.collect()
+    used.join(timeout=5)  # idle, it would have stayed for twice as long
+    assert not used.is_alive()

@@ -149,7 +149,7 @@ def test_views_that_an_array_cannot_have() -> None:
         for index in (4, -5):
             with pytest.raises(IndexError, match=r"^index: .*accepted: -4\.\.3"):
                 shared.mutex(index)
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match=r"^index: float given; accepted: an int"):
             shared.mutex(0.0)  # type: ignore[arg-type]
 
 

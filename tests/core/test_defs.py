@@ -64,3 +64,8 @@ def test_values_go_into_the_field_of_their_kind(value, field, kept) -> None:
 def test_a_function_is_kept_as_it_is() -> None:
     assert make_argument("f", len) == Argument("f", object=len)
     assert make_argument("f", len).value is len
+
+
+def test_an_int_among_floats_that_is_none() -> None:
+    with pytest.raises(OverflowError, match="argument 'values': an int that no float"):
+        make_argument("values", [1.5, 10**400])

@@ -37,7 +37,7 @@ def test_outputs_left_out_get_unused_names() -> None:
     assert [str(t) for t in two] == ["auto/DequeueBlobs:0", "auto/DequeueBlobs:1"]
     assert net.CloseBlobsQueue(["queue"]) is None  # a type without outputs gets none
     assert str(net.AtomicIter(["mutex", "iter"])) == "iter"  # must be in place
-    with pytest.raises(ValueError, match="names or a count"):
+    with pytest.raises(ValueError, match="names, or a count"):
         net.Copy("x", -1)
     with core.NameScope("s"):
         assert str(net.CreateMutex([])) == "s/auto/CreateMutex"

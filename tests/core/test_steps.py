@@ -44,8 +44,8 @@ def test_a_step_over_steps() -> None:
     ({"num_iter": -1}, "num_iter must be an int of 0 or more, got -1"),
     ({"num_iter": 1.5}, "num_iter must be an int of 0 or more, got 1.5"),
     ({"num_iter": True}, "num_iter must be an int of 0 or more, got True"),
-    ({"num_concurrent_instances": 0}, "num_concurrent_instances must be an int of 1 or more"),
-    ({"run_every_ms": -5}, "run_every_ms must be an int of 0 or more, got -5"),
+    ({"num_concurrent_instances": 0}, "num_concurrent_instances must be an int from 1 to 65536"),
+    ({"run_every_ms": -5}, "run_every_ms must be an int from 0 to 1000000000000, got -5"),
     ({"report_interval": 5}, "report_net and report_interval go together"),
     ({"concurrent_substeps": "yes"}, "concurrent_substeps must be a bool, got 'yes'"),
 ])

@@ -193,8 +193,10 @@ def test_monitor_misses_its_target() -> None:
 def test_monitor_without_room() -> None:
     feed(make_rows(3, 30, 5, 4, valued=False), np.zeros(5, np.int64), start=60)
     workspace.FeedBlob("history", np.zeros((2, 3)))
+    workspace.FeedBlob("reached", "as it was")
     with pytest.raises(ValueError, match="room for 2 points; this is point 3"):
         workspace.RunOperatorOnce(monitor(batch_size=30, every=30))
+    assert workspace.FetchBlob("reached") == "as it was"
 
 
 # ---- workers ------------------------------------------------------------------------------------
@@ -264,9 +266,13 @@ def test_wrong_inputs_change_nothing(name: str, wrong: Array, error: type[Except
     weights = np.zeros(3, np.int64)
     feed(rows, weights)
     workspace.FeedBlob(name, wrong)
+    workspace.FeedBlob("loss_0", "as it was")
+    op = sgd(True, batch_size=2, lr=0.1, merge=merge)
+    op.output[3:] = ["loss_0"]
     with pytest.raises(error, match=message):
-        workspace.RunOperatorOnce(sgd(True, batch_size=2, lr=0.1, merge=merge))
+        workspace.RunOperatorOnce(op)
     assert not weights.any()
+    assert workspace.FetchBlob("loss_0") == "as it was"
     assert workspace.FetchBlob("sent_0") == 0
 
 

@@ -17,7 +17,7 @@ def _older(a: Array, b: Array, broadcast: int, axis: int) -> Array:
     """b with ones behind its shape, as Caffe2's older broadcasting lays it against a."""
     if not broadcast or axis < 0:
         return b
-    return b.reshape(*b.shape, *[1] * (a.ndim - axis - b.ndim))
+    return b.reshape((*b.shape, *[1] * (a.ndim - axis - b.ndim)))
 
 
 def _binary(function: Callable[[Array, Array], Array]) -> Callable[..., Array]:

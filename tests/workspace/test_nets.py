@@ -196,7 +196,7 @@ def test_external_outputs_must_be_produced() -> None:
 def test_fields_that_contradict() -> None:
     net = new_net("")
     net.Proto().num_workers = -1
-    refused(net, "num_workers must be an int of 0 or more, got -1")
+    refused(net, "num_workers must be an int from 0 to 2147483647, got -1")
     net = new_net("")
     net.Proto().device_option = core.DeviceOption(1, 0)
     refused(net, r"device_type 1 is not there; accepted: 0 \(CPU\)")

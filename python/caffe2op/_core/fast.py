@@ -8,7 +8,11 @@ from ._native import ffi, lib
 from .status import OwnerDiedError
 
 # C takes from this dict the Python types that it must know, and puts its own into it.
-_namespace: dict[str, Any] = {"OwnerDiedError": OwnerDiedError, "numpy_bool": np.bool_}
+_namespace: dict[str, Any] = {
+    "OwnerDiedError": OwnerDiedError,
+    "numpy_bool": np.bool_,
+    "numpy_real": (np.floating, np.integer),
+}
 if lib.c2_register_fast(ffi.cast("void *", id(_namespace))) != 0:
     raise ImportError("caffe2op: the C types of the fast path could not be made")
 

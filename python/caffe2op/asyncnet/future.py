@@ -21,6 +21,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError, Future
 from typing import Any
 
+from caffe2op._core import lib
 from caffe2op.asyncnet import deadline
 
 Result = dict[str, Any]
@@ -109,7 +110,7 @@ class RunFuture(Future[Result]):
         with self._lock:
             self._run = run
             if self._over is not None:
-                run.stop = 1
+                lib.c2_run_stop(run)
 
     def abandon(self, error: BaseException) -> None:
         """Stop it, or end it if it is queued: nobody will do it any more."""
@@ -132,7 +133,7 @@ class RunFuture(Future[Result]):
                 return False
             self._over = why
             if self._run is not None:
-                self._run.stop = 1
+                lib.c2_run_stop(self._run)
         return True
 
     def _expire(self) -> None:

@@ -101,7 +101,7 @@ class AsyncNet:
         return self
 
     def _set_up(self, mode: str, workers: int | None, make: Callable[[], Program]) -> None:
-        if mode not in MODES:
+        if not isinstance(mode, str) or mode not in MODES:
             raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}"
                              f"{suggest(str(mode), MODES)}")
         self._mode = mode
@@ -110,9 +110,12 @@ class AsyncNet:
         self._program = make()
         self._primary: Instance = self._program.shared_instance()
         self._run = Runner(self._primary.execute, self._primary.nets, self._primary)
-        own = workers is not None
-        self._flight = Flight(self._program, Threads(self._program.workers) if own else shared(),
-                              MODES[mode])
+        threads = shared() if workers is None else Threads(self._program.workers)
+        self._flight = Flight(self._program, threads, MODES[mode])
+        self._end: Callable[[], object] = lambda: None
+        if workers is not None:
+            self._end = end = weakref.finalize(self, threads.end)
+            end.atexit = False  # there threads.py knows better
         _everyone.add(self)
 
     def _prepare(self, one: Any) -> None:
@@ -167,7 +170,7 @@ class AsyncNet:
         run = new_run(on_main_thread())
 
         def stop() -> None:
-            run.stop = 1
+            lib.c2_run_stop(run)
 
         end = deadline.clock.at(until, stop)
         try:
@@ -220,6 +223,7 @@ class AsyncNet:
         """Take no more runs, and wait for those in flight; with `cancel`, stop them first."""
         self._closed = True
         self._flight.drain(CancelledError() if cancel else None)
+        self._end()
 
     def _closed_error(self) -> RuntimeError:
         return RuntimeError(f"net {self.name!r} is closed")

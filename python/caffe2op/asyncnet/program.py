@@ -17,11 +17,12 @@ from caffe2op._core.suggest import suggest
 from caffe2op.asyncnet.barrier import AsyncNetBarrier
 from caffe2op.asyncnet.devices import Devices, device_name, lanes, moved_to_threads, worker_count
 from caffe2op.asyncnet.instance import Instance, Outputs
-from caffe2op.core.defs import NetDef
+from caffe2op.core.defs import NetDef, OperatorDef
+from caffe2op.core.fields import check_fields
 from caffe2op.core.names import BlobLike
 from caffe2op.workspace import dependencies
 from caffe2op.workspace.blob import Blob
-from caffe2op.workspace.compile import CompiledNet, compile_net
+from caffe2op.workspace.compile import CompiledNet, check_net, compile_net
 from caffe2op.workspace.dependencies import Edge
 from caffe2op.workspace.executors import InDependencyOrder, check_type
 from caffe2op.workspace.scope import Scope
@@ -64,7 +65,13 @@ class NetProgram:
                  shared: Iterable[str], outputs: Iterable[BlobLike] | None,
                  barriers: Iterable[AsyncNetBarrier], devices: Devices | None,
                  prepare: Prepare) -> None:
+        check_net(net)
         check_type(net.name, net.type)
+        for index, op in enumerate(net.op):
+            where = f"net {net.name!r}, operator {index}"
+            if not isinstance(op, OperatorDef):
+                raise TypeError(f"{where}: expected a core.OperatorDef, got {op!r}")
+            check_fields(op, where)
         self.name = net.name
         self.workers = workers if devices is None else worker_count(devices)
         self._prepare = prepare

@@ -1,5 +1,5 @@
 """Threads that do submitted runs. None exists before the first; an idle one sleeps, and ends
-after ten seconds.
+after ten seconds, or when the net is gone whose threads they are.
 
 They are daemon threads, since waiting for them at the interpreter's exit could take for ever:
 there the queued runs are dropped, those in flight are stopped and waited for for a while.
@@ -29,6 +29,7 @@ class Threads:
 
     def __init__(self, most: int) -> None:
         self.most = most
+        self._ended = False
         self._start_over()
         _everyone.add(self)
 
@@ -71,10 +72,12 @@ class Threads:
         while True:
             with self._changed:
                 while not self._queue:
-                    self._idle += 1
-                    woken = self._changed.wait(LINGER)
-                    self._idle -= 1
-                    if not self._queue and (self._closing or not woken):
+                    woken = False
+                    if not (self._closing or self._ended):
+                        self._idle += 1
+                        woken = self._changed.wait(LINGER)
+                        self._idle -= 1
+                    if not self._queue and not woken:
                         self._count -= 1
                         return
                 future = self._queue.popleft()
@@ -83,6 +86,12 @@ class Threads:
             with self._changed:
                 self._running.discard(future)
             del future  # its result is not ours to keep
+
+    def end(self) -> None:
+        """No more runs will come: threads end as soon as nothing is queued. Does not wait."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
 
     def exit(self) -> None:
         """Drop what is queued, stop what runs, and wait for that for a while."""

@@ -48,16 +48,16 @@ class AtomicArray(Array):
     @property
     def dtype(self) -> np.dtype[Any]:
         """The elements' dtype."""
-        return self.array.dtype
+        return self._whole.dtype
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The array's shape."""
-        return self.array.shape
+        return self._whole.shape
 
     def __len__(self) -> int:
         """The first dimension; TypeError for a 0-D array."""
-        return len(self.array)
+        return len(self._whole)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.dtype}, shape {self.shape}>"
@@ -104,7 +104,7 @@ class AtomicArray(Array):
             raise ValueError(f"scale: shape {factor.shape} given; accepted: one number")
         result = lib.c2_dense_add(
             dtypes.to_code(self.dtype),
-            ffi.from_buffer(self.array),
+            ffi.from_buffer(self._whole),
             ffi.from_buffer(given),
             ffi.from_buffer(factor),
             self.size,
@@ -122,7 +122,7 @@ class AtomicArray(Array):
         bad = ffi.new("int64_t *")
         result = lib.c2_gather(
             dtypes.to_code(self.dtype),
-            ffi.from_buffer(self.array),
+            ffi.from_buffer(self._whole),
             self.size,
             ffi.from_buffer(given),
             dtypes.to_code(given.dtype),
@@ -147,7 +147,7 @@ class AtomicArray(Array):
         bad = ffi.new("int64_t *")
         result = lib.c2_scatter_add(
             dtypes.to_code(self.dtype),
-            ffi.from_buffer(self.array),
+            ffi.from_buffer(self._whole),
             self.size,
             ffi.from_buffer(slots),
             dtypes.to_code(slots.dtype),
@@ -165,7 +165,7 @@ class AtomicArray(Array):
 
     def _unshared(self, given: npt.NDArray[Any]) -> npt.NDArray[Any]:
         # What is read must not change under the adds of the same call.
-        return given.copy() if np.may_share_memory(given, self.array) else given
+        return given.copy() if np.may_share_memory(given, self._whole) else given
 
     def _check_indices(self, result: int, indices: npt.NDArray[Any], bad: int) -> None:
         message = ""

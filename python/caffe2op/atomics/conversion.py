@@ -20,7 +20,9 @@ def as_indices(indices: npt.ArrayLike, argument: str = "indices") -> NDArray:
 
     TypeError for anything that is not integers; IndexError for an unsigned value beyond int64.
     """
-    given = np.asarray(indices)
+    given = _array(indices, argument)
+    if _holds_ints_only(given):
+        raise IndexError(f"{argument}: an int beyond 64 bits given")
     if given.size == 0 and not hasattr(indices, "dtype"):  # [] has no type of its own
         given = given.astype(np.int64)
     if given.dtype.kind not in "iu":
@@ -41,13 +43,18 @@ def as_values(values: npt.ArrayLike, dtype: np.dtype[Any], argument: str = "valu
     TypeError for floats where ``dtype`` is an integer, and for what is no number; OverflowError
     for an int that does not fit, or a finite float that would become infinite.
     """
-    given = np.asarray(values)
+    given = _array(values, argument)
     if given.dtype == dtype:
         return _contiguous(given, dtype)
     if given.size == 0 and not hasattr(values, "dtype"):
         return given.astype(dtype)
-    if given.dtype.kind == "O" and isinstance(values, int):
-        raise OverflowError(f"{argument}: an int beyond 64 bits does not fit {dtype}")
+    if _holds_ints_only(given):
+        try:
+            given = given.astype(np.float64 if dtype.kind == "f" else dtype)
+        except OverflowError:
+            raise OverflowError(
+                f"{argument}: an int beyond 64 bits does not fit {dtype}"
+            ) from None
     if given.dtype.kind not in "biuf" or given.itemsize > 8:
         raise TypeError(f"{argument}: {_kind(given)} given; accepted: numbers that fit {dtype}")
     if dtype.kind in "iu":
@@ -57,7 +64,7 @@ def as_values(values: npt.ArrayLike, dtype: np.dtype[Any], argument: str = "valu
             )
         _check_integers(given, dtype, argument)
         return _contiguous(given, dtype)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # a signalling NaN becomes a quiet one
         converted = _contiguous(given, dtype)
     lost = np.isinf(converted) & np.isfinite(given)
     if lost.any():
@@ -78,9 +85,29 @@ def _check_integers(given: NDArray, dtype: np.dtype[Any], argument: str) -> None
             )
 
 
+def _array(given: npt.ArrayLike, argument: str) -> NDArray:
+    if isinstance(given, np.ma.MaskedArray):
+        raise TypeError(f"{argument}: a masked array, whose mask would be ignored; give its .data")
+    try:
+        return np.asarray(given)
+    except ValueError as reason:  # lists of several lengths
+        raise ValueError(
+            f"{argument}: NumPy makes no array of this {type(given).__name__} ({reason}); "
+            f"accepted: numbers, or an array or nested lists of them"
+        ) from None
+
+
+def _holds_ints_only(given: NDArray) -> bool:
+    """Whether these are Python ints of which one was too large for any integer dtype."""
+    if given.dtype.kind != "O" or given.size == 0:
+        return False
+    return all(isinstance(value, int) for value in given.flat)
+
+
 def _contiguous(given: NDArray, dtype: np.dtype[Any]) -> NDArray:
     # Not ascontiguousarray, which would turn a 0-D array into one of one dimension.
-    return np.asarray(given, dtype=dtype, order="C")
+    array = np.asarray(given, dtype=dtype, order="C")
+    return array if array.flags.aligned else array.copy()
 
 
 def _kind(array: NDArray) -> str:

@@ -216,7 +216,10 @@ def _element(
         raise TypeError(
             f"{operation}: this array is of {array.dtype}; accepted: {' or '.join(accepted)}"
         )
-    given = operator.index(index)
+    try:
+        given = operator.index(index)
+    except TypeError:
+        raise TypeError(f"index: {type(index).__name__} given; accepted: an int") from None
     place = given + array.size if given < 0 else given
     if not 0 <= place < array.size:
         raise IndexError(

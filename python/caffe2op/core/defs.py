@@ -95,7 +95,11 @@ def make_argument(name: str, value: Any) -> Argument:
         if all(isinstance(v, int) for v in items):
             return Argument(name, ints=items)
         if all(isinstance(v, int | float) for v in items):
-            return Argument(name, floats=[float(v) for v in items])
+            try:
+                return Argument(name, floats=[float(v) for v in items])
+            except OverflowError:
+                raise OverflowError(f"argument {name!r}: an int that no float of 64 bits holds, "
+                                    "among floats") from None
         if all(isinstance(v, str | bytes) for v in items):
             return Argument(name, strings=items)
         return Argument(name, object=items)

@@ -20,6 +20,8 @@ from caffe2op.core.names import BlobLike, BlobReference, Blobs, ScopedBlobRefere
 from caffe2op.core.operator import CreateOperator
 from caffe2op.operators import schema
 
+MOST_OUTPUTS = 2**16  # that names are made up for
+
 _used: dict[str, int] = {}  # net names of this process -> the number to try next
 _used_lock = locks.lock()
 
@@ -174,9 +176,9 @@ class Net:
         if outputs is None:
             least, most = known.outputs
             count = max(least, 1 if most is None else min(1, most))
-        elif isinstance(outputs, bool) or outputs < 0:
-            raise ValueError(f"operator {op_type}: outputs must be names or a count, "
-                             f"got {outputs!r}")
+        elif isinstance(outputs, bool) or not 0 <= outputs <= MOST_OUTPUTS:
+            raise ValueError(f"operator {op_type}: outputs must be names, or a count from 0 to "
+                             f"{MOST_OUTPUTS}, got {outputs!r}")
         else:
             count = outputs
         targets: list[BlobReference] = []

@@ -26,8 +26,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from caffe2op.core.defs import ExecutionStepDef
+from caffe2op.core.fields import check_fields
 from caffe2op.core.names import BlobLike, BlobReference
 from caffe2op.core.net import Net
+
+MOST_LEVELS = 100  # of steps below steps: each is a call of C in a call of C
+MOST_INSTANCES = 2**16
+MOST_MS = 10**12  # thirty years; in nanoseconds it fits 64 bits
 
 
 class ExecutionStep:
@@ -98,6 +103,8 @@ class ExecutionStep:
         if self._step.network:
             raise ValueError(f"step {self.Name()!r} has nets, so it cannot run substep "
                              f"{substep.Name()!r}: a step has nets or substeps, never both")
+        if substep is self:
+            raise ValueError(f"step {self.Name()!r} cannot be a substep of itself")
         check_step(substep.Proto())
         substep.mark_used()
         self._substeps.append(substep)
@@ -166,8 +173,8 @@ def add_net(nets: dict[str, Net], net: Net, where: str) -> None:
         raise ValueError(f"{where}: two nets are called {net.Name()!r}; names must be unique")
 
 
-def _is_count(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**63
+def _is_count(value: object, least: int, most: int = 2**63 - 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 def _wrong_values(step: ExecutionStepDef) -> str | None:
@@ -176,13 +183,13 @@ def _wrong_values(step: ExecutionStepDef) -> str | None:
     if step.should_stop_blob and step.num_iter is not None:
         return (f"num_iter ({step.num_iter}) and should_stop_blob ({step.should_stop_blob}) "
                 "exclude each other")
-    if not _is_count(step.num_concurrent_instances, 1):
-        return ("num_concurrent_instances must be an int of 1 or more, "
+    if not _is_count(step.num_concurrent_instances, 1, MOST_INSTANCES):
+        return (f"num_concurrent_instances must be an int from 1 to {MOST_INSTANCES}, "
                 f"got {step.num_concurrent_instances!r}")
-    if not _is_count(step.run_every_ms, 0):
-        return f"run_every_ms must be an int of 0 or more, got {step.run_every_ms!r}"
-    if step.report_net and not _is_count(step.report_interval, 1):
-        return (f"report_interval must be a number of milliseconds, 1 or more, "
+    if not _is_count(step.run_every_ms, 0, MOST_MS):
+        return f"run_every_ms must be an int from 0 to {MOST_MS}, got {step.run_every_ms!r}"
+    if step.report_net and not _is_count(step.report_interval, 1, MOST_MS):
+        return (f"report_interval must be a number of milliseconds, from 1 to {MOST_MS}, "
                 f"got {step.report_interval!r}")
     for field in ("concurrent_substeps", "only_once", "create_workspace"):
         if getattr(step, field) not in (False, True):
@@ -190,8 +197,15 @@ def _wrong_values(step: ExecutionStepDef) -> str | None:
     return None
 
 
-def check_step(step: ExecutionStepDef) -> None:
-    """ValueError for a step, or a step below it, that contradicts itself."""
+def check_step(step: ExecutionStepDef, levels: int = 1) -> None:
+    """ValueError for a step, or a step below it, that contradicts itself; TypeError for a field of
+    another type."""
+    if not isinstance(step, ExecutionStepDef):
+        raise TypeError(f"expected an ExecutionStepDef, got {step!r}")
+    check_fields(step, f"step {step.name!r}")
+    if levels > MOST_LEVELS:
+        raise ValueError(f"step {step.name!r}: more than {MOST_LEVELS} levels of steps, or a step "
+                         "that is below itself")
     wrong = _wrong_values(step)
     if not wrong and step.substep and step.network:
         wrong = "a step has nets or substeps, never both"
@@ -202,7 +216,7 @@ def check_step(step: ExecutionStepDef) -> None:
     if wrong:
         raise ValueError(f"step {step.name!r}: {wrong}")
     for substep in step.substep:
-        check_step(substep)
+        check_step(substep, levels + 1)
 
 
 def execution_step(

@@ -6,9 +6,10 @@
     net.Python(double)(["x"], ["y"])
 
 `inputs` and `outputs` are lists of workspace.BlobView: `.data` is a NumPy view of the blob's own
-memory, valid until the function returns; `.feed(array)` makes the blob a copy of the array;
-`.reshape(shape, dtype)` gives it memory to write into through `.data`. Returning False reports
-failure; any other value is success. An exception ends the run and is raised by whoever ran it.
+memory (after the call the blob may have moved to another); `.feed(array)` makes the blob a copy of
+the array; `.reshape(shape, dtype)` gives it memory to write into through `.data`. Returning False
+reports failure; any other value is success. An exception ends the run and is raised by whoever ran
+it.
 """
 
 from __future__ import annotations

@@ -154,12 +154,17 @@ def argument_values(op: OperatorDef, schema: Schema) -> dict[str, Any]:
     declared = {a.name: a for a in schema.args}
     given: dict[str, Any] = {}
     for argument in op.arg:
-        if argument.name not in declared:
-            known = suggest(argument.name, declared) if declared else "; it takes none"
-            raise ValueError(f"{describe(op)}: unknown argument {argument.name!r}{known}")
-        if argument.name in given:
-            raise ValueError(f"{describe(op)}: argument {argument.name!r} is given twice")
-        given[argument.name] = argument.value
+        try:
+            name, value = argument.name, argument.value
+        except AttributeError:
+            raise TypeError(f"{describe(op)}: field 'arg' must be a list of Argument, "
+                            f"got {argument!r} in it") from None
+        if not isinstance(name, str) or name not in declared:
+            known = suggest(name, declared) if declared else "; it takes none"
+            raise ValueError(f"{describe(op)}: unknown argument {name!r}{known}")
+        if name in given:
+            raise ValueError(f"{describe(op)}: argument {name!r} is given twice")
+        given[name] = value
     values: dict[str, Any] = {}
     for arg in schema.args:
         if arg.name in given:

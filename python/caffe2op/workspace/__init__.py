@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from caffe2op.core.defs import DeviceOption, OperatorDef, PlanDef
-from caffe2op.core.names import BlobLike
+from caffe2op.core.names import BlobLike, BlobReference
 from caffe2op.core.plan import Plan
 from caffe2op.core.steps import ExecutionStep
 from caffe2op.operators import schema
@@ -118,7 +118,13 @@ def FetchBlob(name: BlobLike) -> Any:
 
 def FetchBlobs(names: Iterable[BlobLike]) -> list[Any]:
     """FetchBlob of each."""
-    return [FetchBlob(name) for name in names]
+    return [FetchBlob(name) for name in _several(names)]
+
+
+def _several(names: Iterable[BlobLike]) -> list[BlobLike]:
+    if isinstance(names, str | BlobReference) or not isinstance(names, Iterable):
+        raise TypeError(f"blobs are given by a list of names or references, got {names!r}")
+    return list(names)
 
 
 def HasBlob(name: BlobLike) -> bool:
@@ -142,7 +148,7 @@ def CreateNet(net: NetLike, overwrite: bool = False, input_blobs: Iterable[BlobL
     contradicts: a schema, an input without a source, an external output that is never produced, an
     unknown type, operator or argument.
     """
-    for name in [blob_name(b) for b in input_blobs]:
+    for name in [blob_name(b) for b in _several(input_blobs)]:
         CreateBlob(name)
     return current.workspace.create_net(net, overwrite).compiled.info.name
 

@@ -8,7 +8,8 @@ that an operator is writing in place may be old and new mixed.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from caffe2op._core import buffers, dtypes, ffi, lib, locks, status
 Array = npt.NDArray[Any]
 
 MAX_DIMS = 8
+MOST_EXTENT = 2**63 - 1
 
 # Objects that blobs hold, by the token that C keeps of them. C never copies a token to another
 # blob, so the Blob that stored an object is the one to forget it.
@@ -69,9 +71,20 @@ class Blob:
         string, say) is kept as the Python object it is. Where the blob is shared memory, the
         array is written into that, and must have its dtype and shape (ValueError)."""
         if isinstance(value, np.ndarray | np.generic | bool | int | float | list | tuple):
-            self._feed_array(np.asarray(value))
+            self._feed_array(self._as_array(value))
         else:
             self._feed_object(value)
+
+    def _as_array(self, value: Any) -> Array:
+        if isinstance(value, np.ma.MaskedArray):
+            raise TypeError(f"blob {self.name!r}: value: a masked array, whose mask would be "
+                            "ignored; give its .data")
+        try:
+            return np.asarray(value)
+        except ValueError as reason:  # lists of several lengths
+            raise ValueError(f"blob {self.name!r}: value: NumPy makes no array of this "
+                             f"{type(value).__name__} ({reason}); accepted: numbers, or an array "
+                             "or nested lists of them") from None
 
     def _feed_array(self, array: Array) -> None:
         if not array.dtype.isnative:
@@ -179,6 +192,19 @@ class Blob:
         raise ValueError(f"blob {self.name!r} is empty: nothing was fed to it, and no operator "
                          "has written it")
 
+    def lasting_view(self) -> Array | None:
+        """A tensor's elements as an array, not copied, that keeps its memory; None for a blob of
+        another kind. Inside a guard: what the blob's memory is then."""
+        memory = ffi.new("void **")
+        shared = self._shared
+        tensor = lib.c2_blob_keep(self.c, memory)
+        if tensor == ffi.NULL:
+            return None
+        kept = memory[0]
+        if kept == ffi.NULL:  # the array of share(), which retired arrays join meanwhile
+            return view_of(tensor, partial(_let_go, shared))
+        return view_of(tensor, lambda _: lib.c2_memory_let_go(kept))
+
     def holds_a_bool(self) -> bool:
         """Whether it is a tensor of one bool."""
         lib.c2_guard_enter()
@@ -201,6 +227,10 @@ class Blob:
         return f"{self.name} ({KINDS[lib.c2_blob_kind(self.c)]})"
 
 
+def _let_go(owner: object, data: object) -> None:
+    """Called when nothing refers to the data any more; `owner` goes with it."""
+
+
 KINDS = {
     lib.C2_EMPTY: "empty",
     lib.C2_TENSOR: "tensor",
@@ -214,16 +244,21 @@ KINDS = {
 
 def check_dims(name: str, shape: Sequence[int]) -> None:
     """ValueError for a shape that no blob can have."""
+    if any(size < 0 or size > MOST_EXTENT for size in shape):
+        raise ValueError(f"blob {name!r}: shape {tuple(shape)} given; accepted: at most {MAX_DIMS} "
+                         f"dimensions, each from 0 to {MOST_EXTENT}")
     if len(shape) > MAX_DIMS:
         raise ValueError(f"blob {name!r}: {len(shape)} dimensions given, at most {MAX_DIMS} "
                          "accepted")
 
 
-def view_of(tensor: Any) -> Array:
-    """A c2_tensor's elements as an array, not copied: valid inside the guard it came from."""
+def view_of(tensor: Any, let_go: Callable[[Any], object] | None = None) -> Array:
+    """A c2_tensor's elements as an array, not copied: valid inside the guard it came from, or
+    until nothing refers to it, when `let_go` is called."""
     shape = ffi.unpack(tensor.shape, tensor.ndim)
     dtype = dtypes.from_code(tensor.dtype)
+    data = tensor.data if let_go is None else ffi.gc(tensor.data, let_go)
     if tensor.size == 0:
         return np.empty(shape, dtype)
-    buffer = ffi.buffer(tensor.data, tensor.size * dtype.itemsize)
+    buffer = ffi.buffer(data, tensor.size * dtype.itemsize)
     return np.frombuffer(buffer, dtype).reshape(shape)

@@ -8,11 +8,13 @@ A blob's kind and dtype are looked at when the operator runs.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from caffe2op._core import ffi, lib
 from caffe2op._core.suggest import suggest
 from caffe2op.core.defs import DeviceOption, NetDef, OperatorDef
+from caffe2op.core.fields import check_fields, has_lists
 from caffe2op.operators import schema
 from caffe2op.workspace.blob import Blob
 from caffe2op.workspace.executors import EXECUTORS, check_type
@@ -56,7 +58,7 @@ def runnable(net: NetDef, scope: Scope) -> RunnableNet:
 def compile_net(net: NetDef, scope: Scope) -> CompiledNet:
     """Check the net and build it on the blobs of the scope; its outputs are made there. ValueError
     or TypeError that names the net, the operator and the blob or argument."""
-    _check_net(net)
+    check_net(net)
     check_type(net.name, net.type)
     c = lib.c2_net_new(len(net.op))
     if not c:
@@ -67,6 +69,8 @@ def compile_net(net: NetDef, scope: Scope) -> CompiledNet:
             builder.add(op)
         except (TypeError, ValueError) as error:
             where = f"net {net.name!r}, operator {len(builder.info.ops)}"
+            if isinstance(error, TypeError) and isinstance(op, OperatorDef):
+                check_fields(op, f"{where}: {schema.describe(op)}")  # it may say more
             raise type(error)(f"{where}: {error}") from None
     try:
         builder.check_outputs()
@@ -93,6 +97,8 @@ class _Builder:
         failures or rare cases is elsewhere."""
         if not isinstance(op, OperatorDef):
             raise TypeError(f"expected a core.OperatorDef, got {op!r}")
+        if not has_lists(op):
+            check_fields(op, schema.describe(op))
         known, binding = schema.entry(op.type)
         schema.check_blobs(op, known)
         packed = schema.pack_args(op, known)
@@ -157,18 +163,26 @@ class _Builder:
                 raise ValueError(f"external blobs are given by their names, got {name!r}")
 
 
-def _check_net(net: NetDef) -> None:
+def check_net(net: NetDef) -> None:
+    """ValueError or TypeError for fields of the net itself; its operators are not looked at."""
     if not isinstance(net.name, str) or not net.name:
         raise ValueError(f"a net's name must be a non-empty string, got {net.name!r}")
-    if not isinstance(net.num_workers, int) or net.num_workers < 0:
-        raise ValueError(f"net {net.name!r}: num_workers must be an int of 0 or more, "
+    where = f"net {net.name!r}"
+    if isinstance(net.op, list | tuple):  # its items: one by one, as they are added
+        check_fields(replace(net, op=[]), where)
+    else:
+        check_fields(net, where)
+    if not isinstance(net.num_workers, int) or not 0 <= net.num_workers < 2**31:
+        raise ValueError(f"{where}: num_workers must be an int from 0 to {2**31 - 1}, "
                          f"got {net.num_workers!r}")
     if net.device_option is not None:
-        check_device(f"net {net.name!r}", net.device_option)
+        check_device(where, net.device_option)
 
 
 def check_device(where: str, device: DeviceOption) -> None:
-    """ValueError for any device but the CPU."""
+    """ValueError for any device but the CPU; TypeError for what is no DeviceOption."""
+    if not isinstance(device, DeviceOption):
+        raise TypeError(f"{where}: device_option must be a core.DeviceOption, got {device!r}")
     if device.device_type != 0:
         raise ValueError(f"{where}: device_type {device.device_type!r} is not there; "
                          "accepted: 0 (CPU)")

@@ -21,6 +21,7 @@ from typing import Any
 from caffe2op._core import ffi, lib
 from caffe2op._core.suggest import suggest
 from caffe2op.core.defs import ExecutionStepDef, NetDef, PlanDef
+from caffe2op.core.fields import check_fields
 from caffe2op.core.steps import check_step
 from caffe2op.workspace.blob import Blob
 from caffe2op.workspace.compile import CompiledNet, compile_net
@@ -65,8 +66,12 @@ class _Compiler:
 
     def __init__(self, plan: PlanDef) -> None:
         self._where = f"plan {plan.name!r}"
+        check_fields(plan, self._where)
         self._defs: dict[str, NetDef] = {}
         for net in plan.network:
+            if not isinstance(net.name, str) or not net.name:
+                raise ValueError(f"{self._where}: a net's name must be a non-empty string, "
+                                 f"got {net.name!r}")
             if self._defs.setdefault(net.name, net) is not net:
                 raise ValueError(f"{self._where}: two nets are called {net.name!r}; names must "
                                  "be unique")

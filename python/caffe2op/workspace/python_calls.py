@@ -7,6 +7,7 @@ raised.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
@@ -23,8 +24,8 @@ from caffe2op.workspace.run import NetInfo, Raised, keep_exception, keep_signall
 class BlobView:
     """A blob as a Python operator sees it, during the call only: later use is a RuntimeError.
 
-    The arrays that `data` gives must not be used after the call either: their memory may be
-    gone. Copy what is to stay.
+    The arrays that `data` gives keep their memory. After the call it may be the blob's no longer,
+    or be written by others: copy what is to stay.
     """
 
     __slots__ = ("_blob",)
@@ -46,8 +47,8 @@ class BlobView:
         """The elements, as a NumPy array on the blob's own memory: writing to it writes the blob.
         For a blob that is no tensor, what FetchBlob gives. ValueError when the blob is empty."""
         blob = self._open()
-        tensor = lib.c2_blob_tensor(blob.c)  # inside the operator's guard
-        return view_of(tensor) if tensor != ffi.NULL else blob.fetch()
+        view = blob.lasting_view()  # inside the operator's guard
+        return blob.fetch() if view is None else view
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -77,7 +78,12 @@ class BlobView:
         else:
             tensor = lib.c2_blob_tensor(blob.c)
             code = lib.C2_FLOAT32 if tensor == ffi.NULL else tensor.dtype
-        blob.make([int(n) for n in shape], code)
+        try:
+            wanted = [operator.index(n) for n in shape]
+        except TypeError:
+            raise TypeError(f"blob {blob.name!r}: shape {shape!r} given; accepted: a sequence of "
+                            "ints") from None
+        blob.make(wanted, code)
 
     init = reshape
 

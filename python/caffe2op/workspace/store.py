@@ -20,10 +20,12 @@ from typing import TypeVar
 from caffe2op._core import locks
 from caffe2op._core.suggest import suggest
 from caffe2op.core.defs import NetDef, OperatorDef, PlanDef
+from caffe2op.core.fields import check_fields
 from caffe2op.core.names import BlobLike, BlobReference
 from caffe2op.core.net import Net
 from caffe2op.core.plan import Plan
 from caffe2op.core.steps import ExecutionStep
+from caffe2op.operators import schema
 from caffe2op.workspace.blob import Blob
 from caffe2op.workspace.compile import RunnableNet, runnable
 from caffe2op.workspace.plan import compile_plan, repeated
@@ -126,6 +128,8 @@ class Workspace:
     def create_net(self, net: NetLike, overwrite: bool = False) -> RunnableNet:
         """Check and build the net, to be run by its name."""
         proto = net_def(net)
+        if not isinstance(proto.name, str) or not proto.name:
+            raise ValueError(f"a net's name must be a non-empty string, got {proto.name!r}")
         with _lock:
             if proto.name in self.nets and not overwrite:
                 raise ValueError(f"workspace {self.name!r} has a net {proto.name!r} already; "
@@ -164,9 +168,12 @@ class Workspace:
 
     def run_operators(self, ops: Iterable[OperatorDef]) -> bool:
         """Run operators one after the other."""
+        if not isinstance(ops, Iterable):
+            raise TypeError(f"expected operators, got {ops!r}")
         for op in ops:
             if not isinstance(op, OperatorDef):
                 raise TypeError(f"expected what core.CreateOperator returns, got {op!r}")
+            check_fields(op, schema.describe(op))
             self.run_once(NetDef(op.type or "operator", [op]))
         return True
 
