@@ -16,7 +16,7 @@ from caffe2op.asyncnet.instance import Instance, Outputs
 from caffe2op.asyncnet.program import Operator, Prepare
 from caffe2op.workspace.dependencies import Edge, owned
 from caffe2op.workspace.executors import InDependencyOrder
-from caffe2op.workspace.run import NetInfo, Raised, keep_exception
+from caffe2op.workspace.run import NetInfo, Raised, Runner, keep_exception
 
 Pairs = Iterable[tuple[str, str]]
 MISSING = object()
@@ -119,7 +119,8 @@ class FunctionProgram:
         execute.tasks = tasks
         # On devices every run must keep to them.
         execute.may_loop = self._lanes is None
-        return Instance(info, execute, execute.loop, put, Outputs(self._outputs, get), tasks)
+        return Instance(info, execute, execute.loop, put, Outputs(self._outputs, get), False,
+                        tasks)
 
 
 class FunctionExecutor(InDependencyOrder):
@@ -145,6 +146,9 @@ class FunctionExecutor(InDependencyOrder):
         if self.may_loop and self._runs >= TRIED_BY and self._runs % 4 == 0:
             self._looping = self._loop_wins()
         return result
+
+    def direct(self, runner: Runner, native: bool) -> Callable[..., bool]:
+        return runner
 
     def _loop_wins(self) -> bool:
         """Whether C's serial way is the fastest, less what it pays for calling Python."""

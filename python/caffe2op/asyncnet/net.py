@@ -109,7 +109,9 @@ class AsyncNet:
         self._observation: Observation | None = None
         self._program = make()
         self._primary: Instance = self._program.shared_instance()
-        self._run = Runner(self._primary.execute, self._primary.nets, self._primary)
+        execute = self._primary.execute
+        self._runner = Runner(execute, self._primary.nets, self._primary)
+        self._run = execute.direct(self._runner, self._primary.native)
         own = workers is not None
         self._flight = Flight(self._program, Threads(self._program.workers) if own else shared(),
                               MODES[mode])
@@ -158,7 +160,7 @@ class AsyncNet:
 
     def _run_now(self, timeout: float | None) -> None:
         if timeout is None:
-            self._run(False)
+            self._runner(False)
         else:
             self._run_until(check_timeout(timeout))
 
