@@ -23,6 +23,7 @@
 #include "fast/bool.h"
 #include "fast/mutex_type.h"
 #include "fast/net_run.h"
+#include "fast/python_call.h"
 
 static const struct fast_type {
     const char *name; /* in the Python namespace */

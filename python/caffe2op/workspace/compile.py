@@ -16,7 +16,7 @@ from caffe2op.core.defs import DeviceOption, NetDef, OperatorDef
 from caffe2op.operators import schema
 from caffe2op.workspace.blob import Blob
 from caffe2op.workspace.executors import EXECUTORS, check_type
-from caffe2op.workspace.python_calls import PythonOperator
+from caffe2op.workspace.python_calls import PythonOperator, handle_of
 from caffe2op.workspace.run import NetInfo, Runner
 from caffe2op.workspace.scope import Scope
 
@@ -145,8 +145,10 @@ class _Builder:
         """What a kernel of the user's, or the Python side, finds its function by."""
         if binding.python is not None:
             index = len(self.info.ops) - 1
-            handle = ffi.new_handle(PythonOperator(binding.python(op), self.info, index))
-        elif binding.handle is not None:
+            operator = PythonOperator(binding.python(op), self.info, index)
+            self.keep.append(operator)
+            return handle_of(operator)
+        if binding.handle is not None:
             handle = binding.handle(op)
         self.keep.append(handle)
         return handle

@@ -56,9 +56,14 @@ def address(pointer: Any) -> int:
     return int(ffi.cast("uintptr_t", pointer))
 
 
-def keep_exception(run: Any, raised: Raised) -> None:
-    """Store what a Python operator raised until its run ends."""
-    _raised.setdefault(address(run), []).append(raised)
+def keep_raised(run: int, net: NetInfo, op: int, exception: BaseException, given: str) -> None:
+    """Store what a Python operator raised until its run, at this address, ends; noted with where
+    that was, and what the operator was given."""
+    if exception.__traceback__ is None:  # before the operator's first bytecode: a signal handler's
+        keep_signalled(exception)
+        return
+    exception.add_note(f"raised in {net.where(op)}; inputs: {given}")
+    _raised.setdefault(run, []).append(Raised(net, op, exception))
 
 
 def keep_signalled(exception: BaseException) -> None:
