@@ -22,6 +22,8 @@ ffibuilder = FFI()
 ffibuilder.cdef((HERE / "include" / "c2_abi.h").read_text())
 ffibuilder.cdef(
     """
+    /* csrc/fast/python_call.h: calls the Python object that the handle points to. */
+    int c2_python_here(void *handle, c2_context *context);
     extern "Python" int c2_python_operator(void *handle, c2_context *context);
     extern "Python" int c2_python_poll(void);
     """

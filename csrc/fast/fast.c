@@ -22,6 +22,8 @@
 #include "fast/cell.h"
 #include "fast/bool.h"
 #include "fast/mutex_type.h"
+#include "fast/net_run.h"
+#include "fast/python_call.h"
 
 static const struct fast_type {
     const char *name; /* in the Python namespace */
@@ -32,6 +34,7 @@ static const struct fast_type {
     {"Cell", &cell_spec, &cell_type},
     {"Bool", &bool_spec, NULL},
     {"Mutex", &mutex_spec, NULL},
+    {"NetRun", &net_run_spec, NULL},
 };
 
 static int publish(PyObject *namespace) {

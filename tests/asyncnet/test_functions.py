@@ -1,6 +1,7 @@
 """Nets of Python functions."""
 
 import threading
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -81,3 +82,19 @@ def test_what_is_given_is_checked() -> None:
         _ = AsyncNet.from_functions(two).outputs["ab"]
     with pytest.raises(KeyError):
         _ = made.outputs["nobody"]
+
+
+def test_a_pool_thread_stays_the_same_thread_to_python() -> None:
+    """Its thread-local values are there in the next call: no call makes a thread state anew."""
+    local = threading.local()
+    seen: dict[int, list[int]] = {}
+
+    def count() -> None:
+        local.calls = getattr(local, "calls", 0) + 1
+        seen.setdefault(threading.get_ident(), []).append(local.calls)
+        time.sleep(0.001)
+
+    net = AsyncNet.from_functions({f"f{k}": count for k in range(40)}, workers=2, mode="dynamic")
+    net.run()
+    assert len(seen) == 2
+    assert all(calls == list(range(1, len(calls) + 1)) for calls in seen.values())

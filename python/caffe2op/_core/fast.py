@@ -1,5 +1,7 @@
 """The C types of ``csrc/fast``, made once at import and published here under their names."""
 
+import os
+import threading
 from typing import Any
 
 import numpy as np
@@ -20,3 +22,7 @@ Array = _namespace["Array"]
 Bool = _namespace["Bool"]
 Cell = _namespace["Cell"]
 Mutex = _namespace["Mutex"]
+NetRun = _namespace["NetRun"]
+
+NetRun.set_main_thread(threading.main_thread().ident)
+os.register_at_fork(after_in_child=lambda: NetRun.set_main_thread(threading.get_ident()))

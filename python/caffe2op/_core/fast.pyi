@@ -1,4 +1,5 @@
 # The C types of csrc/fast. What a value is depends on the dtype: ints, floats or bools.
+from collections.abc import Callable
 from typing import Any, Self, SupportsFloat, SupportsIndex
 
 import numpy.typing as npt
@@ -84,3 +85,19 @@ class Mutex:
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool: ...
     def release(self) -> None: ...
     def locked(self) -> bool: ...
+
+class NetRun:
+    def __new__(
+        cls,
+        net: int,
+        async_: int,
+        run: int,
+        poll: int,
+        may_keep: bool,
+        owner: object,
+        runner: Callable[[bool], bool],
+        /,
+    ) -> Self: ...
+    def call(self, allow_fail: bool = False, /) -> bool: ...
+    @staticmethod
+    def set_main_thread(ident: int, /) -> None: ...

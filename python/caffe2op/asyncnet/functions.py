@@ -16,12 +16,13 @@ from caffe2op.asyncnet.instance import Instance, Outputs
 from caffe2op.asyncnet.program import Operator, Prepare
 from caffe2op.workspace.dependencies import Edge, owned
 from caffe2op.workspace.executors import InDependencyOrder
-from caffe2op.workspace.run import NetInfo, Raised, keep_exception
+from caffe2op.workspace.python_calls import handle_of
+from caffe2op.workspace.run import NetInfo, Runner, address, keep_raised
 
 Pairs = Iterable[tuple[str, str]]
 MISSING = object()
 TRIED_BY = 12  # runs after which C has tried every way
-CALL_NS = 250.0  # what it costs more to call a function from C than from a loop in Python
+CALL_NS = 25.0  # what it costs more to call a function from C than from a loop in Python
 
 
 class FunctionProgram:
@@ -102,7 +103,7 @@ class FunctionProgram:
         tasks = [Task(f, s, values, k, info)
                  for k, (f, s) in enumerate(zip(self._functions, self._sources, strict=True))]
         for k, task in enumerate(tasks):
-            if lib.c2_net_set(net, k, ffi.NULL, task.handle, 0, ffi.NULL, 0, ffi.NULL,
+            if lib.c2_net_set(net, k, ffi.NULL, handle_of(task), 0, ffi.NULL, 0, ffi.NULL,
                               ffi.NULL, 0):
                 raise MemoryError("no memory for a net of functions")
 
@@ -119,12 +120,14 @@ class FunctionProgram:
         execute.tasks = tasks
         # On devices every run must keep to them.
         execute.may_loop = self._lanes is None
-        return Instance(info, execute, execute.loop, put, Outputs(self._outputs, get), tasks)
+        return Instance(info, execute, execute.loop, put, Outputs(self._outputs, get), False,
+                        tasks)
 
 
 class FunctionExecutor(InDependencyOrder):
     """A loop in Python, where C finds that no other way is faster than calling the functions one
-    after the other: that costs a fifth of calling each from C. C looks again in one run of 64."""
+    after the other: that costs a little less than calling each from C. C looks again in one run
+    of 64."""
 
     __slots__ = ("_looping", "_runs", "may_loop", "tasks")
 
@@ -146,6 +149,9 @@ class FunctionExecutor(InDependencyOrder):
             self._looping = self._loop_wins()
         return result
 
+    def direct(self, runner: Runner, native: bool) -> Callable[..., bool]:
+        return runner
+
     def _loop_wins(self) -> bool:
         """Whether C's serial way is the fastest, less what it pays for calling Python."""
         report = ffi.new("c2_async_report *")
@@ -164,7 +170,7 @@ class FunctionExecutor(InDependencyOrder):
             try:
                 task.call()
             except BaseException as error:
-                task.keep(run, error)
+                task.keep(address(run), error)
                 run.status = lib.C2_PYTHON
                 return int(lib.C2_PYTHON)
         return 0
@@ -215,7 +221,7 @@ def _in_order(functions: Mapping[str, Any], before: dict[str, set[str]]) -> list
 class Task:
     """A function of a net of functions, as C calls it."""
 
-    __slots__ = ("_function", "_index", "_info", "_sources", "_values", "handle")
+    __slots__ = ("_function", "_index", "_info", "_sources", "_values")
 
     def __init__(self, function: Callable[..., Any], sources: tuple[int, ...],
                  values: list[Any], index: int, info: NetInfo) -> None:
@@ -224,7 +230,6 @@ class Task:
         self._values = values
         self._index = index
         self._info = info
-        self.handle: Any = ffi.new_handle(self)
 
     def call(self) -> int:
         """The function on the results of others; a c2_status."""
@@ -232,12 +237,10 @@ class Task:
         values[self._index] = self._function(*[values[k] for k in self._sources])
         return 0
 
-    def keep(self, run: Any, exception: BaseException) -> None:
-        """Store the exception for the caller of the run, noted with where it was raised."""
-        where = self._info.where(self._index)
+    def keep(self, run: int, exception: BaseException) -> None:
+        """Store what `call` raised for the caller of the run at this address."""
         given = ", ".join(_described(self._values[k]) for k in self._sources) or "none"
-        exception.add_note(f"raised in {where}; inputs: {given}")
-        keep_exception(run, Raised(self._info, self._index, exception))
+        keep_raised(run, self._info, self._index, exception, given)
 
 
 def _described(value: Any) -> str:

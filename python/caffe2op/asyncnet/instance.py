@@ -49,16 +49,17 @@ class Instance:
     """One c2_net with its blobs; one run at a time, but for callers who want runs side by side on
     the same blobs."""
 
-    __slots__ = ("_put", "execute", "info", "keep", "nets", "outputs", "serial")
+    __slots__ = ("_put", "execute", "info", "keep", "native", "nets", "outputs", "serial")
 
     def __init__(self, info: NetInfo, execute: InDependencyOrder,
                  serial: Callable[[Any], int], put: Callable[[str, Any], None],
-                 outputs: Outputs, keep: object) -> None:
+                 outputs: Outputs, native: bool, keep: object) -> None:
         self.info = info
         self.nets = [info]
         self.execute = execute
         self.serial = serial
         self.outputs = outputs
+        self.native = native  # as of a CompiledNet
         self._put = put
         self.keep = keep
 

@@ -109,7 +109,9 @@ class AsyncNet:
         self._observation: Observation | None = None
         self._program = make()
         self._primary: Instance = self._program.shared_instance()
-        self._run = Runner(self._primary.execute, self._primary.nets, self._primary)
+        execute = self._primary.execute
+        self._runner = Runner(execute, self._primary.nets, self._primary)
+        self._run = execute.direct(self._runner, self._primary.native)
         threads = shared() if workers is None else Threads(self._program.workers)
         self._flight = Flight(self._program, threads, MODES[mode])
         self._end: Callable[[], object] = lambda: None
@@ -161,7 +163,7 @@ class AsyncNet:
 
     def _run_now(self, timeout: float | None) -> None:
         if timeout is None:
-            self._run(False)
+            self._runner(False)
         else:
             self._run_until(check_timeout(timeout))
 

@@ -150,7 +150,8 @@ class NetProgram:
         execute = InDependencyOrder(compiled.info.c, self._graph, self.workers, self._new_async)
         return Instance(compiled.info, execute, partial(lib.c2_net_run, compiled.info.c),
                         lambda name, value: blob(name).feed(value),
-                        Outputs(self._outputs, lambda name: blob(name).fetch()), compiled)
+                        Outputs(self._outputs, lambda name: blob(name).fetch()), compiled.native,
+                        compiled)
 
     def _new_async(self, one: Any) -> None:
         if self._lanes is not None:

@@ -18,7 +18,7 @@ from caffe2op.core.fields import check_fields, has_lists
 from caffe2op.operators import schema
 from caffe2op.workspace.blob import Blob
 from caffe2op.workspace.executors import EXECUTORS, check_type
-from caffe2op.workspace.python_calls import PythonOperator
+from caffe2op.workspace.python_calls import PythonOperator, handle_of
 from caffe2op.workspace.run import NetInfo, Runner
 from caffe2op.workspace.scope import Scope
 
@@ -30,22 +30,25 @@ class CompiledNet:
     """A c2_net with all that it points to. Constant: any number of threads may run it at the same
     time, and what its operators do to shared blobs then is theirs to order."""
 
-    __slots__ = ("_keep", "info", "waits")
+    __slots__ = ("_keep", "info", "native", "waits")
 
-    def __init__(self, info: NetInfo, waits: bool, keep: list[Any]) -> None:
+    def __init__(self, info: NetInfo, waits: bool, native: bool, keep: list[Any]) -> None:
         self.info = info
-        self.waits = waits
+        self.waits = waits  # an operator may wait for another one
+        self.native = native  # every operator is of this package's C, and none waits
         self._keep = keep
 
 
-class RunnableNet(Runner):
-    """A compiled net and the executor of its type; called, it runs once."""
+class RunnableNet:
+    """A compiled net and the executor of its type. `run(allow_fail)` runs it once."""
 
-    __slots__ = ("compiled", "simple")
+    __slots__ = ("compiled", "run", "simple")
 
     def __init__(self, compiled: CompiledNet, net: NetDef) -> None:
         type_ = net.type or "simple"
-        super().__init__(EXECUTORS[type_](compiled.info.c, net), (compiled.info,), compiled)
+        execute = EXECUTORS[type_](compiled.info.c, net)
+        runner = Runner(execute, (compiled.info,), compiled)
+        self.run = execute.direct(runner, compiled.native)
         self.compiled = compiled
         self.simple = type_ == "simple"
 
@@ -76,7 +79,7 @@ def compile_net(net: NetDef, scope: Scope) -> CompiledNet:
         builder.check_outputs()
     except ValueError as error:
         raise ValueError(f"net {net.name!r}: {error}") from None
-    return CompiledNet(builder.info, builder.waits, builder.keep)
+    return CompiledNet(builder.info, builder.waits, builder.native, builder.keep)
 
 
 class _Builder:
@@ -90,6 +93,7 @@ class _Builder:
         self._closed = bool(self._sources)
         self.info = info
         self.waits = False
+        self.native = True
         self.keep: list[Any] = []
 
     def add(self, op: OperatorDef) -> None:
@@ -114,11 +118,15 @@ class _Builder:
         info.ops.append((op.type, op.name, inputs, outputs))
         kernel = (ffi.NULL if binding.kernel is None
                   else _kernels.get(binding.kernel) or _find_kernel(op, binding.kernel))
-        handle = self._handle(op, binding) if binding.python or binding.handle else ffi.NULL
+        handle = ffi.NULL
+        if binding.python or binding.handle:
+            handle = self._handle(op, binding)
+            self.native = False
         if packed.n:
             self.keep.append(packed)
         if known.waits:
             self.waits = True
+            self.native = False
         if lib.c2_net_set(info.c, index, kernel, handle, len(inputs), [b.c for b in inputs],
                           len(outputs), [b.c for b in outputs], packed.args, packed.n):
             raise MemoryError(f"net {info.name!r}: no memory for operator {index}")
@@ -143,8 +151,10 @@ class _Builder:
         """What a kernel of the user's, or the Python side, finds its function by."""
         if binding.python is not None:
             index = len(self.info.ops) - 1
-            handle = ffi.new_handle(PythonOperator(binding.python(op), self.info, index))
-        elif binding.handle is not None:
+            operator = PythonOperator(binding.python(op), self.info, index)
+            self.keep.append(operator)
+            return handle_of(operator)
+        if binding.handle is not None:
             handle = binding.handle(op)
         self.keep.append(handle)
         return handle

@@ -10,14 +10,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from caffe2op._core import ffi, lib
 from caffe2op._core.suggest import suggest
 from caffe2op.core.defs import NetDef
 from caffe2op.workspace import dependencies
-from caffe2op.workspace.run import Execute
+from caffe2op.workspace.run import Runner, direct
 
 
 def processors() -> int:
@@ -25,10 +24,34 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def simple(net: Any, definition: NetDef) -> Execute:
+class Executor(Protocol):
+    """Runs one net."""
+
+    def __call__(self, run: Any) -> int: ...
+
+    def direct(self, runner: Runner, native: bool) -> Callable[..., bool]:
+        """What does the same as `runner`, which runs this executor, in the quickest way there is
+        (run.py says what native means)."""
+
+
+class InProgramOrder:
     """Every operator in program order, on the calling thread."""
-    execute: Execute = partial(lib.c2_net_run, net)
-    return execute
+
+    __slots__ = ("_net",)
+
+    def __init__(self, net: Any) -> None:
+        self._net = net
+
+    def __call__(self, run: Any) -> int:
+        return int(lib.c2_net_run(self._net, run))
+
+    def direct(self, runner: Runner, native: bool) -> Callable[..., bool]:
+        return direct(runner, self._net, ffi.NULL, native)
+
+
+def simple(net: Any, definition: NetDef) -> Executor:
+    """Every operator in program order, on the calling thread."""
+    return InProgramOrder(net)
 
 
 def new_async(net: Any, graph: Any, workers: int) -> Any:
@@ -67,23 +90,29 @@ class InDependencyOrder:
         return found
 
     def __call__(self, run: Any) -> int:
+        taken = []  # by the direct way, which asks nobody
         try:
-            one = self._free.pop()
-        except IndexError:
-            one = self._new()
-        try:
-            if self.after is None:
-                return int(lib.c2_async_run(one, run))
-            begin = time.monotonic_ns()
-            result = int(lib.c2_async_run(one, run))
-            if result == 0 and not run.stop:
-                self.after(one, begin)
-            return result
+            while True:
+                try:
+                    one = self._free.pop()
+                except IndexError:
+                    one = self._new()
+                taken.append(one)
+                begin = time.monotonic_ns() if self.after else 0
+                result = int(lib.c2_async_run(one, run))
+                if result == lib.C2_BUSY and not run.claimed:
+                    continue
+                if self.after is not None and result == 0 and not run.stop:
+                    self.after(one, begin)
+                return result
         finally:
-            self._free.append(one)
+            self._free += taken
+
+    def direct(self, runner: Runner, native: bool) -> Callable[..., bool]:
+        return direct(runner, self._net, self.all[0], native)
 
 
-def in_dependency_order(net: Any, definition: NetDef) -> Execute:
+def in_dependency_order(net: Any, definition: NetDef) -> Executor:
     """On as many workers as the net asks for, or as there are processors."""
     return InDependencyOrder(net, dependencies.graph(definition), workers_of(definition))
 
@@ -103,7 +132,7 @@ def in_plan(net: Any, definition: NetDef) -> tuple[Any, list[Any]]:
     return found, [graph, found]
 
 
-EXECUTORS: dict[str, Callable[[Any, NetDef], Execute]] = {
+EXECUTORS: dict[str, Callable[[Any, NetDef], Executor]] = {
     "simple": simple,
     "dag": in_dependency_order,
     "async_dag": in_dependency_order,

@@ -1,15 +1,14 @@
 """Python operators: what C calls, and what their functions see of the blobs.
 
-C calls `c2_python_operator` on whichever thread runs the operator; cffi takes the GIL for it. No
-exception leaves it: it is kept for the caller of the run, with a note that says where it was
-raised.
+C calls `PythonOperator.call` on whichever thread runs the operator, with the GIL
+(csrc/fast/python_call.h). No exception leaves it: it is kept for the caller of the run, with a note
+that says where it was raised.
 """
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from caffe2op._core import ffi, lib
 from caffe2op.operators.datatype import dtype_code
 from caffe2op.operators.schema import PythonFunction
 from caffe2op.workspace.blob import Array, Blob, view_of
-from caffe2op.workspace.run import NetInfo, Raised, keep_exception, keep_signalled
+from caffe2op.workspace.run import NetInfo, keep_raised, keep_signalled
 
 
 class BlobView:
@@ -119,30 +118,26 @@ class PythonOperator:
         failed = isinstance(result, bool | np.bool_) and not result
         return int(lib.C2_FAILED if failed else lib.C2_OK)
 
-    def keep(self, run: Any, exception: BaseException) -> None:
-        """Store the exception for the caller of the run, noted with where it was raised."""
+    def keep(self, run: int, exception: BaseException) -> None:
+        """Store what `call` raised for the caller of the run at this address."""
         given = ", ".join(b.describe() for b in self._inputs) or "none"
-        exception.add_note(f"raised in {self._net.where(self._index)}; inputs: {given}")
-        keep_exception(run, Raised(self._net, self._index, exception))
+        keep_raised(run, self._net, self._index, exception, given)
 
 
-def _escaped(kind: Any, exception: BaseException | None, trace: TracebackType | None) -> None:
-    """cffi calls this when the function below raises: where the operator did, or where a signal
-    handler did before or after it."""
-    if exception is None:
-        return
-    if trace is None:  # before the function's first bytecode: a signal handler's
+def handle_of(operator: object) -> Any:
+    """What c2_net_set takes for an object with `call` and `keep`, which must outlive the net."""
+    return ffi.cast("void *", id(operator))
+
+
+def _escaped(kind: Any, exception: BaseException | None, trace: object) -> None:
+    if exception is not None:  # a signal handler's, before or after the call
         keep_signalled(exception)
-        return
-    local = trace.tb_frame.f_locals
-    operator: PythonOperator = ffi.from_handle(local["handle"])
-    operator.keep(lib.c2_context_run(local["context"]), exception)
 
 
 @ffi.def_extern(error=lib.C2_PYTHON, onerror=_escaped)  # type: ignore[untyped-decorator]
 def c2_python_operator(handle: Any, context: Any) -> int:
-    operator: PythonOperator = ffi.from_handle(handle)
-    return operator.call()
+    """The first call on a thread that Python does not know comes this way."""
+    return int(lib.c2_python_here(handle, context))
 
 
-lib.c2_set_python_call(lib.c2_python_operator)
+lib.c2_set_python_call(ffi.addressof(lib, "c2_python_here"))

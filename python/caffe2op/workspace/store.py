@@ -153,18 +153,18 @@ class Workspace:
         if net is None:
             net = self.net(name)
         if num_iter == 1:
-            return net(allow_fail)
+            return net.run(allow_fail)
         if not isinstance(num_iter, int) or num_iter < 0:
             raise ValueError(f"net {net.compiled.info.name!r}: num_iter must be an int of 0 or "
                              f"more, got {num_iter!r}")
         if not net.simple:
-            return all(net(allow_fail) for _ in range(num_iter))
+            return all(net.run(allow_fail) for _ in range(num_iter))
         return repeated(net.compiled, num_iter)(allow_fail)
 
     def run_once(self, net: NetLike) -> bool:
         """Build the net, run it, forget it."""
         proto = net_def(net)
-        return self.compiled(lambda scope: runnable(proto, scope))(False)
+        return self.compiled(lambda scope: runnable(proto, scope)).run(False)
 
     def run_operators(self, ops: Iterable[OperatorDef]) -> bool:
         """Run operators one after the other."""
