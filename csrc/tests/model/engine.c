@@ -263,8 +263,8 @@ void model_schedule(void) {
             continue;
         }
         if (!forced && t != M->current && M->bounded) M->left.preemptions--;
+        if (f->state == SPINNING) f->reads = 0; /* a new round */
         f->state = RUNNABLE;
-        f->reads = f->fast ? f->reads : 0;
         go_on(t);
         return;
     }
@@ -285,6 +285,7 @@ void model_point(void) {
 void model_event(const char *what, uintptr_t address, uint64_t value, uint64_t old, int order,
                  void *pc) {
     M->total_steps++;
+    if (self()->fast && M->fast_steps > 6) return; /* a spin loop's rounds are all alike */
     if (!M->tracing || M->traced == (int)(sizeof M->trace / sizeof M->trace[0])) return;
     const int thread = order < 0 ? (int)value : M->current;
     M->trace[M->traced++] =
@@ -351,6 +352,12 @@ void model_check(bool holds, const char *file, int line, const char *what) {
 void model_seen(bool outcome) { M->seen |= outcome; }
 int model_self(void) { return M->current; }
 int model_size(void) { return M->test->size; }
+int model_count(void) {
+    int n = 0;
+    while (n < 4 && M->test->threads[n]) n++;
+    return n;
+}
+
 bool model_died(int thread) { return M->fiber[thread + 1].state == DEAD; }
 
 void model_sleep_forever(void) {

@@ -89,6 +89,11 @@ typedef struct event {
     uint64_t value, old;
 } event;
 
+typedef struct visit {
+    uint64_t hash;
+    int32_t preemptions_left;
+} visit;
+
 typedef struct model {
     const model_test *test;
     model_bounds left;     /* of this execution */
@@ -97,6 +102,9 @@ typedef struct model {
     /* the path */
     uint16_t of[CHOICES], taken[CHOICES];
     int depth, at;
+    /* states met before: a hash table */
+    visit *visits;
+    uint64_t room, used;
     /* the execution */
     int threads, current, alone, steps, idle_rounds, fast_steps;
     uint64_t changes;      /* stores and wakes so far */

@@ -10,31 +10,24 @@
 
 /* ---- states met before ---- */
 
-typedef struct visit {
-    uint64_t hash;
-    int32_t preemptions_left;
-} visit;
-
-static visit *visits;
-static uint64_t room, used;
-
 static void forget_visits(void) {
-    if (!visits) visits = calloc(room = 1 << 16, sizeof *visits);
-    memset(visits, 0, room * sizeof *visits);
-    used = 0;
+    if (!M->visits) M->visits = calloc(M->room = 1 << 16, sizeof *M->visits);
+    if (!M->visits) abort();
+    memset(M->visits, 0, M->room * sizeof *M->visits);
+    M->used = 0;
 }
 
 static visit *place_of(uint64_t hash) {
-    uint64_t slot = hash & (room - 1);
-    while (visits[slot].hash && visits[slot].hash != hash) slot = (slot + 1) & (room - 1);
-    return &visits[slot];
+    uint64_t slot = hash & (M->room - 1);
+    while (M->visits[slot].hash && M->visits[slot].hash != hash) slot = (slot + 1) & (M->room - 1);
+    return &M->visits[slot];
 }
 
 static void grow(void) {
-    visit *old = visits;
-    const uint64_t n = room;
-    visits = calloc(room *= 2, sizeof *visits);
-    if (!visits) abort();
+    visit *old = M->visits;
+    const uint64_t n = M->room;
+    M->visits = calloc(M->room *= 2, sizeof *M->visits);
+    if (!M->visits) abort();
     for (uint64_t k = 0; k < n; k++)
         if (old[k].hash) *place_of(old[k].hash) = old[k];
     free(old);
@@ -46,11 +39,11 @@ int model_visited(uint64_t hash, int preemptions_left) {
     if (v->hash && v->preemptions_left >= preemptions_left) return 1;
     if (!v->hash) {
         v->hash = hash;
-        used++;
+        M->used++;
         M->states++;
     }
     v->preemptions_left = preemptions_left;
-    if (2 * used > room) grow();
+    if (2 * M->used > M->room) grow();
     return 0;
 }
 
@@ -158,12 +151,6 @@ static enum verdict smallest_failure(const model_test *test, model_bounds *bound
     return explore(test, bounds, seconds() + 600, &cut);
 }
 
-static int count_threads(const model_test *test) {
-    int n = 0;
-    while (n < 4 && test->threads[n]) n++;
-    return n;
-}
-
 /* 1: as it should be. */
 static int run_test(const char *subject, const model_test *test, int mutant) {
     model_bounds bounds = test->bounds;
@@ -191,7 +178,7 @@ static int run_test(const char *subject, const model_test *test, int mutant) {
     if (bounds.preemptions) snprintf(reach, sizeof reach, "%d, %s", bounds.preemptions, stale);
     else snprintf(reach, sizeof reach, "any, %s", stale);
     printf("%-9s %-58s %d  %-8s %9llu %9llu %6.1f s  %s%s\n", subject, test->name,
-           count_threads(test), reach, (unsigned long long)executions, (unsigned long long)states,
+           model_count(), reach, (unsigned long long)executions, (unsigned long long)states,
            seconds() - begin, text, cut ? " (cut short)" : "");
     if (v != HOLDS && !good) {
         v = smallest_failure(test, &bounds);

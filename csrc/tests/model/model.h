@@ -61,6 +61,7 @@ void model_check(bool holds, const char *file, int line, const char *what);
 void model_seen(bool outcome);    /* in `end` of a litmus test */
 int model_self(void);             /* 0: the thread of setup and end; threads[k] is k + 1 */
 int model_size(void);             /* the test's `size` */
+int model_count(void);            /* how many threads the test has */
 bool model_died(int thread);      /* threads[thread] was killed */
 int model_live_blocks(void);      /* blocks from malloc not yet freed */
 void model_sleep_forever(void);   /* a thread that never goes on */
