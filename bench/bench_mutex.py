@@ -1,9 +1,10 @@
-"""Locks: `with lock: pass`, by one thread, by two, and by two processes.
+"""Locks: `with lock: pass` by one thread, by two, and by two processes; acquire() and release().
 
-By one thread it is the Python loop of bench_scalar.py. By two, each does half of the passes at
-the same time, and the figure is the time until both are done over all passes: what a pass costs
-the program, not one caller. The children of the process row are forked before the first round
-and wait on a pipe between rounds. csrc/tests/bench_mutex.c measures the lock in C, without Python.
+By one thread it is the Python loop of bench_scalar.py. multiprocessing.Lock's `with` goes through
+two Python functions, its acquire() and release() do not: hence both forms. By two, each does half
+of the passes at the same time, and the figure is the time until both are done over all passes: what
+a pass costs the program, not one caller. The children of the process row are forked before the
+first round and wait on a pipe between rounds. csrc/tests/bench_mutex.c measures the lock in C.
 """
 
 from __future__ import annotations
@@ -37,18 +38,19 @@ class Kind:
     crosses_processes: bool
 
 
-OURS = Kind("caffe2op Mutex", lambda: Mutex(mmap.mmap(-1, mmap.PAGESIZE)), True)
+OURS = Kind("caffe2op Mutex", lambda: Mutex(memoryview(mmap.mmap(-1, mmap.PAGESIZE))[:8]), True)
 PEERS = (
     Kind("multiprocessing.Lock", lambda: fork.Lock(), True),
     Kind("threading.Lock", lambda: threading.Lock(), False),
     Kind("fastrlock", lambda: require("fastrlock.rlock").FastRLock(), False),
 )
 BETWEEN_PROCESSES = tuple(kind for kind in (OURS, *PEERS) if kind.crosses_processes)
-TABLE = "Locks, ns per `with lock: pass`, Python loop included"
+TABLE = "Locks, ns per pass, Python loop included"
+FORMS = {"with": "with lock: pass", "acquire(), release()": "lock.acquire(); lock.release()"}
 
 
-def alone(lock: Lock, n: int) -> Code:
-    return loop("with lock: pass", {"lock": lock}, n)
+def alone(lock: Lock, n: int, form: str = "with") -> Code:
+    return loop(FORMS[form], {"lock": lock}, n)
 
 
 def two_threads(lock: Lock, n: int) -> Code:
@@ -96,18 +98,19 @@ def two_processes(lock: Lock, n: int) -> Iterator[Code]:
             process.join()
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", [OURS, *PEERS], ids=lambda kind: kind.name)
-def test_alone(bench: Bench, kind: Kind) -> None:
+def test_alone(bench: Bench, kind: Kind, form: str) -> None:
     n = bench.size(PASSES, least=100)
     claimed = kind.name == "multiprocessing.Lock"
     bench.row(
         TABLE,
         kind.name,
-        "alone",
-        alone(kind.make(), n),
+        form,
+        alone(kind.make(), n, form),
         per=n,
-        reference=None if kind is OURS else alone(OURS.make(), n),
-        claim=Claim("with mutex / with multiprocessing.Lock", 1.0) if claimed else None,
+        reference=None if kind is OURS else alone(OURS.make(), n, form),
+        claim=Claim(f"Mutex / multiprocessing.Lock, {form}", 1.0) if claimed else None,
         rounds=bench.rounds * 2,
     )
 
@@ -118,7 +121,7 @@ def test_two_threads(bench: Bench, kind: Kind) -> None:
     bench.row(
         TABLE,
         kind.name,
-        "2 threads",
+        "with, 2 threads",
         two_threads(kind.make(), n),
         per=n,
         reference=None if kind is OURS else two_threads(OURS.make(), n),
@@ -133,7 +136,7 @@ def test_two_processes(bench: Bench, kind: Kind) -> None:
         bench.row(
             TABLE,
             kind.name,
-            "2 processes",
+            "with, 2 processes",
             subject,
             per=n,
             reference=None if kind is OURS else ours,
@@ -142,10 +145,13 @@ def test_two_processes(bench: Bench, kind: Kind) -> None:
 
 
 def in_c() -> list[dict[str, Any]]:
-    """The rows of `make -C csrc bench`: a name and a figure for each column, 0.0 for none."""
+    """The rows of csrc/tests/bench_mutex.c: a name and a figure for each column, 0.0 for none."""
     csrc = Path(__file__).resolve().parents[1] / "csrc"
     done = subprocess.run(
-        ["make", "-s", "-C", str(csrc), "bench"], capture_output=True, text=True, check=True
+        ["make", "-s", "-C", str(csrc), "bench", "BENCHES=bench_mutex"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     rows: list[dict[str, Any]] = []
     found: dict[str, float] = {}

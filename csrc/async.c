@@ -12,24 +12,25 @@
  *   then          `static` and `dynamic`, where their estimate beats serial, thrice each
  *   then          the fastest; now and then another candidate, in case the costs have changed
  */
-#include "async.h"
-
 #include <stdlib.h>
 #include <string.h>
 
+#include "async.h"
+#include "dynamic_run.h"
 #include "machine.h"
 #include "team.h"
-#include "watch.h"
 #include "platform.h"
 #include "reclaim.h"
+#include "static_run.h"
 
 enum {
-    BLOCK = 16,            /* operators timed together while they are short */
-    LONG_NS = 300,         /* an operator that is worth a look at the clock of its own */
-    WORTH_A_TEAM = 20000,  /* ns: less work in all does not repay a wake-up */
-    WORTH_SHARING = 2000,  /* ns: a mean operator that repays the dynamic way's locks */
-    SURE_AFTER = 200000,   /* ns into run 0 */
+    BLOCK = 16,           /* operators timed together while they are short */
+    LONG_NS = 300,        /* an operator that is worth a look at the clock of its own */
+    WORTH_A_TEAM = 20000, /* ns: less work in all does not repay a wake-up */
+    WORTH_SHARING = 2000, /* ns: a mean operator that repays the dynamic way's locks */
+    SURE_AFTER = 200000,  /* ns into run 0 */
     TRIALS = 3,
+    LONG_RUN_NS = 1000 * 1000,
     TRY_EVERY = 128,
 };
 
@@ -78,10 +79,12 @@ void c2_async_free(c2_async *a) {
     free(a);
 }
 
-void c2_async_mode(c2_async *a, int mode) { a->forced = mode; }
+void c2_async_mode(c2_async *a, int mode) {
+    a->forced = mode;
+}
 
-int c2_async_lanes(c2_async *a, const int32_t *lane_of_op, int n_lanes,
-                   const int32_t *lane_workers, const int32_t *lane_flags) {
+int c2_async_lanes(c2_async *a, const int32_t *lane_of_op, int n_lanes, const int32_t *lane_workers,
+                   const int32_t *lane_flags) {
     const int32_t n = a->graph->n;
     c2_lanes lanes = {.count = n_lanes, .of_caller = -1};
     if (n_lanes < 1 || a->runs || a->lane_arrays) return C2_VALUE;
@@ -99,7 +102,8 @@ int c2_async_lanes(c2_async *a, const int32_t *lane_of_op, int n_lanes,
     int32_t *of_helper = of_op + n, helpers = 0;
     memcpy(of_op, lane_of_op, (size_t)n * sizeof *of_op);
     for (int32_t k = 0; k < n_lanes; k++)
-        for (int32_t w = lanes.of_caller == k; w < lane_workers[k]; w++) of_helper[helpers++] = k;
+        for (int32_t w = lanes.of_caller == k; w < lane_workers[k]; w++)
+            of_helper[helpers++] = k;
     lanes.of_op = of_op;
     lanes.of_helper = of_helper;
     a->lane_arrays = of_op;
@@ -164,7 +168,8 @@ void c2_async_report_now(const c2_async *a, c2_async_report *r) {
                            .serial_ns = a->serial_ns,
                            .critical_ns = a->critical_ns,
                            .planned_ns = a->schedule ? a->schedule->makespan_ns : 0};
-    for (int m = 0; m < 4; m++) r->took_ns[m] = a->took[m];
+    for (int m = 0; m < 4; m++)
+        r->took_ns[m] = a->took[m];
 }
 
 /* ---- what the operators cost ---- */
@@ -179,7 +184,7 @@ static void run_timed(c2_async *a, int first, c2_run *run, c2_ticker *ticker) {
     const int32_t n = a->graph->n;
     const int64_t begin = c2_os_now();
     int64_t before = begin;
-    int32_t block = BLOCK;
+    int32_t block = first ? 1 : BLOCK; /* nothing is known yet: the first may take seconds */
     for (int32_t v = 0; v < n;) {
         if (!first && a->costs) block = a->costs[v] >= LONG_NS ? 1 : BLOCK;
         const int32_t end = v + block < n ? v + block : n;
@@ -190,15 +195,17 @@ static void run_timed(c2_async *a, int first, c2_run *run, c2_ticker *ticker) {
         }
         const int64_t now = c2_os_now();
         const float each = (float)(now - before) / (float)(end - v);
-        for (int32_t k = v; k < end; k++) a->costs[k] = each;
+        for (int32_t k = v; k < end; k++)
+            a->costs[k] = each;
         before = now;
         v = end;
         if (first) {
-            block = each >= LONG_NS ? 1 : BLOCK;
+            block = each >= LONG_NS ? 1 : 2 * block < BLOCK ? 2 * block : BLOCK;
             if (a->workers > 1 && now - begin > SURE_AFTER && (now - begin) / v > WORTH_SHARING &&
                 n - v > 1 && ensure_dynamic(a)) {
                 /* What is left is unknown, and likely long: share it. */
-                for (int32_t k = v; k < n; k++) a->costs[k] = (float)(now - begin) / (float)v;
+                for (int32_t k = v; k < n; k++)
+                    a->costs[k] = (float)(now - begin) / (float)v;
                 c2_dynamic_rank(a->shared, NULL);
                 c2_dynamic_run(a->shared, v, run, ticker, a->watch);
                 return;
@@ -239,7 +246,8 @@ static int find_critical_path(c2_async *a) {
         if (u[v].path > a->critical_ns) a->critical_ns = u[v].path;
     }
     qsort(u, (size_t)g->n, sizeof *u, most_urgent_first);
-    for (int32_t k = 0; k < g->n; k++) a->rank[u[k].op] = k;
+    for (int32_t k = 0; k < g->n; k++)
+        a->rank[u[k].op] = k;
     free(u);
     return 1;
 }
@@ -247,8 +255,7 @@ static int find_critical_path(c2_async *a) {
 static int ensure_static(c2_async *a) {
     if (a->fixed) return 1;
     const c2_machine machine = c2_machine_measured();
-    if (!a->schedule)
-        a->schedule = c2_schedule_new(a->graph, a->workers, a->costs, &machine);
+    if (!a->schedule) a->schedule = c2_schedule_new(a->graph, a->workers, a->costs, &machine);
     if (a->schedule) a->fixed = c2_static_new(a->net, a->schedule);
     return a->fixed != NULL;
 }
@@ -259,6 +266,10 @@ static void plan(c2_async *a) {
     a->mode = C2_MODE_SERIAL;
     if (!a->costs || a->workers < 2 || n < 2 || !find_critical_path(a)) return;
     a->estimate[C2_MODE_SERIAL] = a->serial_ns;
+    if (a->serial_ns / n >= WORTH_SHARING) { /* the clock's share in run 1 was nothing: a trial */
+        a->took[C2_MODE_SERIAL] = a->serial_ns;
+        a->trials[C2_MODE_SERIAL] = 1;
+    }
     if (a->serial_ns < WORTH_A_TEAM) return;
     const double worth = 0.9 * a->serial_ns;
     if (a->critical_ns > worth) return; /* a chain: nothing to share */
@@ -292,18 +303,38 @@ static void run_in(c2_async *a, int mode, c2_run *run, c2_ticker *ticker) {
     }
 }
 
-/* The candidate with the fewest trials below TRIALS; else, once in TRY_EVERY runs, one of the
- * others; else the fastest so far. */
-static int choose(c2_async *a) {
+static int is_candidate(const c2_async *a, int m) {
+    return a->estimate[m] != 0;
+}
+
+/* The fastest candidate so far; one that has not been tried counts as slower. */
+static int fastest(const c2_async *a) {
     int best = C2_MODE_SERIAL;
+    for (int m = C2_MODE_SERIAL; m <= C2_MODE_DYNAMIC; m++)
+        if (is_candidate(a, m) && a->took[m] != 0 &&
+            (a->took[best] == 0 || a->took[m] < a->took[best]))
+            best = m;
+    return best;
+}
+
+/* Of the candidates that have had fewer than TRIALS the one with the fewest, and of these the
+ * one that promises most: a long run is not done serially again to learn what is known. One that
+ * lost clearly gets no second trial. Then the fastest, and once in TRY_EVERY runs another. */
+static int choose(const c2_async *a) {
+    const int best = fastest(a);
+    int next = 0;
     for (int m = C2_MODE_SERIAL; m <= C2_MODE_DYNAMIC; m++) {
-        if (a->estimate[m] == 0) continue;
-        if (a->trials[m] < TRIALS) return m;
-        if (a->took[m] < a->took[best]) best = m;
+        if (!is_candidate(a, m) || a->trials[m] >= TRIALS) continue;
+        if (a->trials[m] && a->took[best] > LONG_RUN_NS && a->took[m] > 1.5 * a->took[best])
+            continue;
+        if (!next || a->trials[m] < a->trials[next] ||
+            (a->trials[m] == a->trials[next] && a->estimate[m] < a->estimate[next]))
+            next = m;
     }
+    if (next) return next;
     if (a->runs % TRY_EVERY == 0) {
         const int other = C2_MODE_SERIAL + (int)(a->runs / TRY_EVERY % 3);
-        if (a->estimate[other] != 0 && a->took[other] < 2 * a->took[best]) return other;
+        if (is_candidate(a, other) && a->took[other] < 2 * a->took[best]) return other;
     }
     return best;
 }
@@ -311,8 +342,10 @@ static int choose(c2_async *a) {
 static void run_auto(c2_async *a, c2_run *run, c2_ticker *ticker) {
     if (a->runs < 2) {
         if (!a->costs) a->costs = calloc((size_t)a->graph->n + 1, sizeof *a->costs);
-        if (a->costs) run_timed(a, a->runs == 0, run, ticker);
-        else run_serial(a, run, ticker);
+        if (a->costs)
+            run_timed(a, a->runs == 0, run, ticker);
+        else
+            run_serial(a, run, ticker);
         if (a->runs == 1 && !c2_run_stopped(run)) plan(a);
         return;
     }
@@ -332,11 +365,8 @@ static void run_auto(c2_async *a, c2_run *run, c2_ticker *ticker) {
     a->took[mode] = a->took[mode] == 0 || took < faded ? took : faded;
 }
 
-int c2_async_run(c2_async *a, c2_run *run) {
+int c2_async_execute(c2_async *a, c2_run *run, c2_ticker *ticker) {
     if (begin_change(a)) return C2_BUSY;
-    c2_ticker ticker = {0}, *const t = run->poll ? &ticker : NULL;
-    run->caller = c2_os_self();
-    c2_guard_enter();
     int mode = a->lane_arrays ? C2_MODE_DYNAMIC : a->forced;
     if (a->watch) c2_watch_begin(a->watch);
     if (mode == C2_MODE_STATIC && !ensure_static(a)) mode = C2_MODE_SERIAL;
@@ -344,11 +374,20 @@ int c2_async_run(c2_async *a, c2_run *run) {
         if (a->lane_arrays) c2_run_fail(run, C2_NO_MEMORY, NULL, -1, "no memory for a run");
         mode = C2_MODE_SERIAL;
     }
-    if (mode == C2_MODE_AUTO) run_auto(a, run, t);
-    else run_in(a, mode, run, t);
+    if (mode == C2_MODE_AUTO)
+        run_auto(a, run, ticker);
+    else
+        run_in(a, mode, run, ticker);
     a->runs++;
     if (a->watch) c2_watch_end(a->watch);
+    return end_change(a, c2_run_stopped(run) ? C2_STOPPED : C2_OK);
+}
+
+int c2_async_run(c2_async *a, c2_run *run) {
+    c2_ticker ticker = {0};
+    run->caller = c2_os_self();
+    c2_guard_enter();
+    const int status = c2_async_execute(a, run, run->poll ? &ticker : NULL);
     c2_guard_leave();
-    const int status = run->status;
-    return end_change(a, status);
+    return status == C2_BUSY ? C2_BUSY : run->status;
 }

@@ -15,7 +15,8 @@ enum { MAX_DIMS = 8, ALIGNMENT = 64 };
 static c2_memory *memory_new(int64_t bytes) {
     c2_memory *m = malloc(sizeof *m);
     if (!m) return NULL;
-    const size_t rounded = ((size_t)(bytes > 0 ? bytes : 1) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    const size_t rounded =
+        ((size_t)(bytes > 0 ? bytes : 1) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     m->data = aligned_alloc(ALIGNMENT, rounded);
     if (!m->data) {
         free(m);
@@ -56,7 +57,9 @@ void c2_blob_publish(c2_blob *blob, c2_body *body) {
     if (old) c2_retire(&old->retired, body_destroy);
 }
 
-c2_blob *c2_blob_new(void) { return calloc(1, sizeof(c2_blob)); }
+c2_blob *c2_blob_new(void) {
+    return calloc(1, sizeof(c2_blob));
+}
 
 void c2_blob_free(c2_blob *blob) {
     if (!blob) return;
@@ -149,8 +152,10 @@ int c2_blob_feed(c2_blob *blob, int dtype, int ndim, const int64_t *shape, const
     c2_guard_enter();
     c2_body *now = c2_blob_body(blob);
     if (now && now->borrowed) { /* the caller's memory stays the blob's: write into it */
-        if (!is_like(&now->tensor, dtype, ndim, shape)) status = C2_SHAPE;
-        else if (data) memcpy(now->tensor.data, data, now->tensor.size * c2_itemsize(dtype));
+        if (!is_like(&now->tensor, dtype, ndim, shape))
+            status = C2_SHAPE;
+        else if (data)
+            memcpy(now->tensor.data, data, now->tensor.size * c2_itemsize(dtype));
     } else {
         /* New memory, so that who reads meanwhile gets the old tensor or the new one, whole. */
         c2_body *next = NULL;

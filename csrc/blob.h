@@ -41,7 +41,9 @@ struct c2_blob {
 };
 
 /* Inside a guard. */
-static inline c2_body *c2_blob_body(c2_blob *blob) { return load_sc(&blob->body); }
+static inline c2_body *c2_blob_body(c2_blob *blob) {
+    return load_sc(&blob->body);
+}
 
 /* A new body of that kind, all else zero; NULL when out of memory. */
 c2_body *c2_body_new(int kind);

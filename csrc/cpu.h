@@ -18,7 +18,9 @@ static inline void cpu_relax(void) {
 /* A counter that grows evenly and reads alike on every core: 8-10 ns a look. Systems whose
  * processor has none that a program may read define CPU_NO_TICKS, and use c2_os_now. */
 #if defined(__x86_64__) || defined(__i386__)
-static inline long long cpu_ticks(void) { return (long long)__builtin_ia32_rdtsc(); }
+static inline long long cpu_ticks(void) {
+    return (long long)__builtin_ia32_rdtsc();
+}
 #elif defined(__aarch64__)
 static inline long long cpu_ticks(void) {
     long long ticks;

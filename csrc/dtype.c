@@ -13,8 +13,14 @@ static const struct {
     [C2_FLOAT32] = {"float32", 4}, [C2_FLOAT64] = {"float64", 8},
 };
 
-static int known(int dtype) { return dtype >= 0 && dtype < C2_DTYPES; }
+static int known(int dtype) {
+    return dtype >= 0 && dtype < C2_DTYPES;
+}
 
-int64_t c2_itemsize(int dtype) { return known(dtype) ? types[dtype].size : 0; }
+int64_t c2_itemsize(int dtype) {
+    return known(dtype) ? types[dtype].size : 0;
+}
 
-const char *c2_dtype_name(int dtype) { return known(dtype) ? types[dtype].name : "unknown"; }
+const char *c2_dtype_name(int dtype) {
+    return known(dtype) ? types[dtype].name : "unknown";
+}

@@ -30,10 +30,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "async.h"
+#include "dynamic_run.h"
 #include "platform.h"
 #include "team.h"
-#include "watch.h"
 
 enum { SPINS = 1000 }; /* 10-40 us of looking before a sleep that costs as much */
 
@@ -73,7 +72,8 @@ static int32_t lane_of(const c2_dynamic *d, int32_t op) {
 
 void c2_dynamic_free(c2_dynamic *d) {
     if (!d) return;
-    for (int32_t k = 0; d->lane && k < d->lanes.count; k++) free(d->lane[k].heap);
+    for (int32_t k = 0; d->lane && k < d->lanes.count; k++)
+        free(d->lane[k].heap);
     free(d->lane);
     free((void *)d->pending);
     free(d);
@@ -92,7 +92,8 @@ c2_dynamic *c2_dynamic_new(c2_net *net, const c2_graph *graph, const c2_lanes *l
     int32_t *count = calloc(n_lanes, sizeof *count);
     int ok = d->pending && d->lane && count;
     if (d->lane) memset(d->lane, 0, n_lanes * sizeof *d->lane);
-    for (int32_t v = 0; ok && v < graph->n; v++) count[lane_of(d, v)]++;
+    for (int32_t v = 0; ok && v < graph->n; v++)
+        count[lane_of(d, v)]++;
     for (size_t k = 0; ok && k < n_lanes; k++)
         ok = (d->lane[k].heap = malloc(((size_t)count[k] + 1) * sizeof(int32_t))) != NULL;
     free(count);
@@ -101,7 +102,9 @@ c2_dynamic *c2_dynamic_new(c2_net *net, const c2_graph *graph, const c2_lanes *l
     return NULL;
 }
 
-void c2_dynamic_rank(c2_dynamic *d, const int32_t *rank) { d->rank = rank; }
+void c2_dynamic_rank(c2_dynamic *d, const int32_t *rank) {
+    d->rank = rank;
+}
 
 static int sooner(const c2_dynamic *d, int32_t a, int32_t b) {
     return d->rank ? d->rank[a] < d->rank[b] : a < b;
@@ -112,8 +115,10 @@ static int sooner(const c2_dynamic *d, int32_t a, int32_t b) {
 static void lock(lane *l) {
     while (swap_acq(&l->lock, 1))
         for (int spin = 0; load_rlx(&l->lock); spin++)
-            if (spin < 200) c2_os_relax();
-            else c2_os_yield();
+            if (spin < 200)
+                c2_os_relax();
+            else
+                c2_os_yield();
 }
 
 static void unlock(lane *l) {
@@ -156,7 +161,8 @@ static void ring(lane *l, int32_t work) {
 
 /* All is done, or stopped: nobody need sleep on. */
 static void ring_the_end(c2_dynamic *d) {
-    for (int32_t k = 0; k < d->lanes.count; k++) ring(&d->lane[k], INT32_MAX);
+    for (int32_t k = 0; k < d->lanes.count; k++)
+        ring(&d->lane[k], INT32_MAX);
 }
 
 /* ---- workers ---- */
@@ -238,30 +244,35 @@ static void help(void *arg) {
     work(d, (self){k + 1, &d->lane[d->lanes.of_helper ? d->lanes.of_helper[k] : 0], NULL});
 }
 
-void c2_dynamic_run(c2_dynamic *d, int32_t first, c2_run *run, c2_ticker *ticker,
-                    c2_watch *watch) {
+void c2_dynamic_run(c2_dynamic *d, int32_t first, c2_run *run, c2_ticker *ticker, c2_watch *watch) {
     const c2_graph *g = d->graph;
     if (first >= g->n) return;
     d->run = run;
     d->watch = watch;
-    for (int32_t k = 0; k < d->lanes.count; k++) d->lane[k].size = 0;
+    for (int32_t k = 0; k < d->lanes.count; k++)
+        d->lane[k].size = 0;
     for (int32_t v = first; v < g->n; v++) {
         int32_t missing = 0;
-        for (int32_t k = g->pred_at[v]; k < g->pred_at[v + 1]; k++) missing += g->preds[k] >= first;
+        for (int32_t k = g->pred_at[v]; k < g->pred_at[v + 1]; k++)
+            missing += g->preds[k] >= first;
         store_rlx(&d->pending[v], missing);
         if (!missing) push_locked(d, &d->lane[lane_of(d, v)], v);
     }
     store_rlx(&d->remaining, g->n - first);
-    for (int32_t k = 0; k < d->lanes.count; k++) store_rlx(&d->lane[k].ready, d->lane[k].size);
+    for (int32_t k = 0; k < d->lanes.count; k++)
+        store_rlx(&d->lane[k].ready, d->lane[k].size);
     store_rlx(&d->next_helper, 0);
 
     const int caller_works = d->lanes.of_caller >= 0;
     const int32_t helpers = d->lanes.workers - caller_works;
     c2_team_begin(&d->team, helpers, help, d); /* hiring releases all of the above */
     if (d->team.count < helpers && d->lanes.count > 1)
-        c2_run_fail(run, C2_SYSTEM, NULL, -1, "the system gives no thread for each device's worker");
+        c2_run_fail(run, C2_SYSTEM, NULL, -1,
+                    "the system gives no thread for each device's worker");
     lane *mine = &d->lane[caller_works ? d->lanes.of_caller : 0];
-    if (caller_works) work(d, (self){0, mine, ticker});
-    else c2_team_wait(&d->team, run, ticker);
+    if (caller_works)
+        work(d, (self){0, mine, ticker});
+    else
+        c2_team_wait(&d->team, run, ticker);
     c2_team_end(&d->team, run, ticker);
 }

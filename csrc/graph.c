@@ -18,7 +18,9 @@ void c2_graph_free(c2_graph *g) {
     free(g);
 }
 
-int64_t c2_graph_edges(const c2_graph *g) { return g->m; }
+int64_t c2_graph_edges(const c2_graph *g) {
+    return g->m;
+}
 
 static c2_graph *graph_new(int64_t n) {
     if (n < 0 || n >= INT32_MAX) return NULL;
@@ -41,8 +43,10 @@ static c2_graph *transposed(c2_graph *g) {
         return NULL;
     }
     /* at[u + 2] counts u's successors, then at[u + 1] is where the next one goes. */
-    for (int32_t k = 0; k < g->m; k++) at[g->preds[k] + 2]++;
-    for (int32_t u = 1; u <= g->n; u++) at[u + 1] += at[u];
+    for (int32_t k = 0; k < g->m; k++)
+        at[g->preds[k] + 2]++;
+    for (int32_t u = 1; u <= g->n; u++)
+        at[u + 1] += at[u];
     for (int32_t v = 0; v < g->n; v++)
         for (int32_t k = g->pred_at[v]; k < g->pred_at[v + 1]; k++)
             g->succs[at[g->preds[k] + 1]++] = v;
@@ -55,12 +59,12 @@ static c2_graph *transposed(c2_graph *g) {
  * linked lists in one array. */
 typedef struct walk {
     c2_graph *g;
-    int64_t capacity;       /* of g->preds */
+    int64_t capacity;              /* of g->preds */
     int32_t *writer, *last_reader; /* per blob; -1: none */
     struct {
         int32_t op, before;
-    } *readers; /* one for each input, linked backwards */
-    int32_t *seen;          /* per op: the last op that named it a predecessor */
+    } *readers;    /* one for each input, linked backwards */
+    int32_t *seen; /* per op: the last op that named it a predecessor */
 } walk;
 
 static int add_pred(walk *w, int32_t u, int32_t v) {
@@ -79,7 +83,8 @@ static int add_pred(walk *w, int32_t u, int32_t v) {
 }
 
 static int compare(const void *a, const void *b) {
-    return (*(const int32_t *)a > *(const int32_t *)b) - (*(const int32_t *)a < *(const int32_t *)b);
+    return (*(const int32_t *)a > *(const int32_t *)b) -
+           (*(const int32_t *)a < *(const int32_t *)b);
 }
 
 static int walk_ops(walk *w, const int64_t *in_at, const int32_t *in, const int64_t *out_at,
@@ -137,7 +142,8 @@ c2_graph *c2_graph_of_blobs(int64_t n, const int64_t *in_at, const int32_t *in,
 
 /* ---- from edges ---- */
 
-int c2_graph_of_edges(int64_t n, int64_t m, const int32_t *from, const int32_t *to, c2_graph **out) {
+int c2_graph_of_edges(int64_t n, int64_t m, const int32_t *from, const int32_t *to,
+                      c2_graph **out) {
     *out = NULL;
     for (int64_t k = 0; k < m; k++)
         if (from[k] < 0 || from[k] >= to[k] || to[k] >= n) return C2_INDEX;
@@ -149,9 +155,12 @@ int c2_graph_of_edges(int64_t n, int64_t m, const int32_t *from, const int32_t *
         c2_graph_free(g);
         return C2_NO_MEMORY;
     }
-    for (int64_t k = 0; k < m; k++) g->pred_at[to[k] + 2]++;
-    for (int64_t v = 1; v <= n; v++) g->pred_at[v + 1] += g->pred_at[v];
-    for (int64_t k = 0; k < m; k++) g->preds[g->pred_at[to[k] + 1]++] = from[k];
+    for (int64_t k = 0; k < m; k++)
+        g->pred_at[to[k] + 2]++;
+    for (int64_t v = 1; v <= n; v++)
+        g->pred_at[v + 1] += g->pred_at[v];
+    for (int64_t k = 0; k < m; k++)
+        g->preds[g->pred_at[to[k] + 1]++] = from[k];
     /* Sorted and without duplicates, in place. */
     int32_t kept = 0, begin = 0;
     for (int64_t v = 0; v < n; v++) {

@@ -31,8 +31,8 @@ struct c2_context {
     int32_t n_out;
     const c2_arg *args; /* in the order of the schema in python/caffe2op/operators */
     int32_t n_args;
-    int32_t op;    /* index in the net */
-    void *handle;  /* of a Python or user operator */
+    int32_t op;   /* index in the net */
+    void *handle; /* of a Python or user operator */
     c2_run *run;
     int32_t failed; /* what c2_fail was given; counts, where a kernel returns another failure */
     char *message;  /* of sizeof run->message bytes; this thread's own */
@@ -57,8 +57,7 @@ const c2_tensor *c2_out(c2_context *c, int i, int dtype, int ndim, const int64_t
 const c2_tensor *c2_out_like(c2_context *c, int i, const c2_tensor *like);
 
 /* The same for blobs that are no arguments by index (a queue's, say). */
-int c2_blob_resize(c2_blob *blob, int dtype, int ndim, const int64_t *shape,
-                   const c2_tensor **out);
+int c2_blob_resize(c2_blob *blob, int dtype, int ndim, const int64_t *shape, const c2_tensor **out);
 
 /* 1 when the run is to stop: a kernel that waits returns C2_STOPPED then. */
 int c2_stopping(const c2_context *c);
@@ -75,6 +74,8 @@ void *c2_in_state(c2_context *c, int i, int kind);
 
 const char *c2_dtype_name(int dtype); /* "int32", as NumPy spells it */
 const char *c2_kind_name(int kind);
+
+int c2_python_kernel(c2_context *c); /* what a net runs for a Python operator */
 
 /* ---- the table of native kernels ----------------------------------------------------------
  *

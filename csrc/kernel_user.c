@@ -3,9 +3,8 @@
  *
  * The function gets the address and the number of elements of each input and then of each
  * output. An output has the shape that the schema says (that of an input, or a fixed one), and
- * its elements are what was there before, or unset: the function writes them all. An output may
- * be the blob of an input; with the same type and shape both addresses are then the same, and
- * otherwise the input is still whole while the function runs.
+ * its elements are what was there before: the function writes them all. An output may be the
+ * blob of an input whose type and shape it has; both addresses are the same then.
  *
  * The function runs without the GIL, on any thread, and on several at the same time.
  */
@@ -17,24 +16,40 @@
 typedef struct call {
     void **data;             /* inputs, then outputs: what the function gets */
     int64_t *sizes;          /* the same */
-    const c2_tensor **given; /* the inputs as they came, whatever the outputs do to their blobs */
+    const c2_tensor **given; /* the inputs */
 } call;
 
-static const c2_tensor *make_output(c2_context *c, const c2_user_schema *user, const call *call,
-                                    int k, int *status) {
-    const int like = user->output_like[k];
-    int dtype = user->output_dtypes[k];
-    if (like >= c->n_in || (dtype < 0 && c->n_in == 0)) {
-        *status = c2_fail(c, C2_VALUE, "output %d is like an input that is not there", k);
-        return NULL;
+typedef struct form {
+    int dtype, ndim;
+    const int64_t *shape;
+} form;
+
+/* What output `k` is to be. C2_OK, or a failure with the message written. */
+static int form_of(c2_context *c, const c2_user_schema *user, const call *call, int k, form *f) {
+    const int like = user->output_like[k], dtype = user->output_dtypes[k];
+    if (like >= c->n_in || (dtype < 0 && c->n_in == 0))
+        return c2_fail(c, C2_VALUE, "output %d is like an input that is not there", k);
+    f->dtype = dtype < 0 ? call->given[0]->dtype : dtype;
+    f->ndim = like < 0 ? user->output_ndims[k] : call->given[like]->ndim;
+    f->shape = like < 0 ? user->output_shapes + 8 * k : call->given[like]->shape;
+    for (int i = 0; i < c->n_in; i++) {
+        if (c->in[i] != c->out[k]) continue;
+        const c2_tensor *in = call->given[i];
+        int same = in->dtype == f->dtype && in->ndim == f->ndim;
+        for (int d = 0; same && d < f->ndim; d++)
+            same = in->shape[d] == f->shape[d];
+        /* The new shape would take over the memory that the function is to read. */
+        if (!same)
+            return c2_fail(c, C2_SHAPE,
+                           "output %d is in place of input %d, and has another type "
+                           "or shape",
+                           k, i);
     }
-    *status = C2_NO_MEMORY;
-    if (dtype < 0) dtype = call->given[0]->dtype;
-    return like < 0 ? c2_out(c, k, dtype, user->output_ndims[k], user->output_shapes + 8 * k)
-                    : c2_out(c, k, dtype, call->given[like]->ndim, call->given[like]->shape);
+    return C2_OK;
 }
 
 static int prepare(c2_context *c, const c2_user_schema *user, const call *call) {
+    form f;
     for (int k = 0; k < c->n_in; k++) {
         const c2_tensor *in = call->given[k] = c2_in(c, k, user->input_dtypes[k]);
         if (!in) return C2_TYPE;
@@ -42,9 +57,13 @@ static int prepare(c2_context *c, const c2_user_schema *user, const call *call) 
         call->sizes[k] = in->size;
     }
     for (int k = 0; k < c->n_out; k++) {
-        int status;
-        const c2_tensor *out = make_output(c, user, call, k, &status);
-        if (!out) return status;
+        const int status = form_of(c, user, call, k, &f);
+        if (status != C2_OK) return status;
+    }
+    for (int k = 0; k < c->n_out; k++) {
+        form_of(c, user, call, k, &f);
+        const c2_tensor *out = c2_out(c, k, f.dtype, f.ndim, f.shape);
+        if (!out) return C2_NO_MEMORY;
         call->data[c->n_in + k] = out->data;
         call->sizes[c->n_in + k] = out->size;
     }

@@ -10,7 +10,8 @@ enum { ROUNDS = 300 };
 
 typedef struct court {
     c2_team team;
-    _Alignas(64) _Atomic uint32_t ball; /* odd: the helper's turn; each adds one (release/acquire) */
+    _Alignas(
+        64) _Atomic uint32_t ball; /* odd: the helper's turn; each adds one (release/acquire) */
     _Atomic uint32_t over;
 } court;
 

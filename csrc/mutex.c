@@ -3,7 +3,7 @@
  *
  * Sleeping is Drepper's third mutex ("Futexes are tricky", 2011) with the owner's name in the
  * place of his 1 and the WAITERS bit in the place of his 2. A sleeper compares the low half of
- * the word: the owner's pid and WAITERS. That another thread of the owner's process may have
+ * the word: the owner's process and WAITERS. That another thread of the owner's process may have
  * taken the lock meanwhile does not matter: with WAITERS set, whoever has it will wake somebody.
  *
  * No wake is lost:
@@ -68,13 +68,12 @@ static int try_slow(_Atomic uint64_t *word) {
     return look_is_due(c2_os_now()) && inherit(word, seen) ? C2_OWNER_DIED : C2_BUSY;
 }
 
-/* True when the lock was taken. Gives up at once where others sleep: they were here before, and
- * the lock is not of the short kind just now. */
-static bool spin(_Atomic uint64_t *word, uint64_t me) {
+bool c2_mutex_spin(_Atomic uint64_t *word) {
     static _Atomic int cpus; /* 0: not asked yet; any thread writes the same number */
     int n = load_rlx(&cpus);
     if (n == 0) store_rlx(&cpus, n = c2_os_cpus());
     if (n == 1) return false; /* the owner cannot run while we do */
+    const uint64_t me = c2_os_self();
     for (int step = 0; step < SPIN_STEPS; step++) {
         const uint64_t seen = load_rlx(word);
         if (seen == 0 && mutex_take(word)) return true;
@@ -88,7 +87,7 @@ static bool spin(_Atomic uint64_t *word, uint64_t me) {
 int c2_mutex_lock_slow(_Atomic uint64_t *word, int64_t timeout_ns) {
     if (timeout_ns == 0) return try_slow(word);
     const uint64_t me = c2_os_self();
-    if (spin(word, me)) return C2_OK;
+    if (c2_mutex_spin(word)) return C2_OK;
 
     int64_t now = c2_os_now();
     const int64_t deadline =

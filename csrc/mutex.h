@@ -46,6 +46,7 @@
 #define C2_MUTEX_WAITERS (UINT64_C(1) << 31)
 
 int c2_mutex_lock_slow(_Atomic uint64_t *word, int64_t timeout_ns);
+bool c2_mutex_spin(_Atomic uint64_t *word); /* looks for about 3 us; true when it took the lock */
 int c2_mutex_unlock_slow(_Atomic uint64_t *word, uint64_t seen);
 
 /* One attempt. The acquire meets the release of the unlock that wrote the 0, so all that the
@@ -53,6 +54,14 @@ int c2_mutex_unlock_slow(_Atomic uint64_t *word, uint64_t seen);
 static inline bool mutex_take(_Atomic uint64_t *word) {
     uint64_t unlocked = 0;
     return cas_acq(word, &unlocked, c2_os_self());
+}
+
+/* Held by the calling thread? By a thread of the calling process? */
+static inline bool mutex_is_mine(_Atomic uint64_t *word) {
+    return (load_rlx(word) & ~C2_MUTEX_WAITERS) == c2_os_self();
+}
+static inline bool mutex_is_ours(_Atomic uint64_t *word) {
+    return ((load_rlx(word) ^ c2_os_self()) & (C2_MUTEX_WAITERS - 1)) == 0;
 }
 
 /* C2_OK or C2_NOT_OWNER. The release meets the acquire of whoever takes the lock next. */

@@ -13,16 +13,6 @@
 #include "platform.h"
 #include "reclaim.h"
 
-static _Atomic(c2_python_call) python_call;
-
-void c2_set_python_call(c2_python_call call) { store_rel(&python_call, call); }
-
-static int python_kernel(c2_context *c) {
-    const c2_python_call call = load_acq(&python_call); /* meets store_rel above */
-    if (!call) return c2_fail(c, C2_SYSTEM, "no Python side to call");
-    return call(c->handle, c);
-}
-
 c2_net *c2_net_new(int64_t n_ops) {
     c2_net *net = calloc(1, sizeof *net + (size_t)n_ops * sizeof(c2_context));
     if (net) net->n = n_ops;
@@ -31,13 +21,13 @@ c2_net *c2_net_new(int64_t n_ops) {
 
 void c2_net_free(c2_net *net) {
     if (!net) return;
-    for (int64_t i = 0; i < net->n; i++) free((void *)net->ops[i].in);
+    for (int64_t i = 0; i < net->n; i++)
+        free((void *)net->ops[i].in);
     free(net);
 }
 
 int c2_net_set(c2_net *net, int64_t index, c2_kernel kernel, void *handle, int n_in,
-               c2_blob *const *in, int n_out, c2_blob *const *out, const c2_arg *args,
-               int n_args) {
+               c2_blob *const *in, int n_out, c2_blob *const *out, const c2_arg *args, int n_args) {
     if (index < 0 || index >= net->n) return C2_INDEX;
     c2_context *op = &net->ops[index];
     c2_blob **blobs = malloc((size_t)(n_in + n_out + 1) * sizeof *blobs);
@@ -45,7 +35,7 @@ int c2_net_set(c2_net *net, int64_t index, c2_kernel kernel, void *handle, int n
     if (n_in) memcpy(blobs, in, (size_t)n_in * sizeof *blobs);
     if (n_out) memcpy(blobs + n_in, out, (size_t)n_out * sizeof *blobs);
     free((void *)op->in);
-    *op = (c2_context){.kernel = kernel ? kernel : python_kernel,
+    *op = (c2_context){.kernel = kernel ? kernel : c2_python_kernel,
                        .in = blobs,
                        .out = blobs + n_in,
                        .n_in = n_in,
@@ -87,24 +77,21 @@ void c2_tick_slow(c2_ticker *t, c2_run *run) {
     const int64_t now = c2_os_now();
     /* Look at the clock about once a millisecond, whatever a call takes: between every call for
      * kernels of seconds and every 1024th for kernels of nanoseconds. */
-    if (t->every < 1) t->every = 1;
-    else if (now - t->last > 10 * quick) t->every = 1;
-    else if (now - t->last < quick && t->every < 1024) t->every *= 2;
+    if (t->every < 1)
+        t->every = 1;
+    else if (now - t->last > 10 * quick)
+        t->every = 1;
+    else if (now - t->last < quick && t->every < 1024)
+        t->every *= 2;
     t->left = t->every;
     if (run->poll && now / poll_every != t->last / poll_every && t->last) poll_now(run);
     t->last = now;
 }
 
 int c2_net_execute(c2_net *net, c2_run *run, c2_ticker *ticker) {
-    char message[sizeof run->message];
     for (int64_t i = 0; i < net->n; i++) {
-        c2_context c = net->ops[i];
-        c.run = run;
-        c.message = message;
-        message[0] = 0;
-        const int status = c.kernel(&c);
-        if (__builtin_expect(status != C2_OK, 0))
-            return c2_run_fail(run, c.failed ? c.failed : status, net, (int)i, message);
+        const int status = c2_run_op(net, (int32_t)i, run);
+        if (__builtin_expect(status != C2_OK, 0)) return status;
         c2_tick(ticker, run);
         if (__builtin_expect(c2_run_stopped(run), 0)) return C2_STOPPED;
     }

@@ -45,6 +45,19 @@ static inline void c2_tick(c2_ticker *ticker, c2_run *run) {
     if (ticker && --ticker->left < 0) c2_tick_slow(ticker, run);
 }
 
+/* One operator now, on this thread, inside a guard. Returns its status. */
+static inline int c2_run_op(c2_net *net, int32_t op, c2_run *run) {
+    char message[sizeof run->message];
+    c2_context c = net->ops[op];
+    c.run = run;
+    c.message = message;
+    message[0] = 0;
+    const int status = c.kernel(&c);
+    if (__builtin_expect(status != C2_OK, 0))
+        return c2_run_fail(run, c.failed ? c.failed : status, net, op, message);
+    return C2_OK;
+}
+
 /* Every operator of the net once, in program order, inside a guard that the caller opened.
  * ticker: NULL on threads other than the calling one. */
 int c2_net_execute(c2_net *net, c2_run *run, c2_ticker *ticker);

@@ -10,7 +10,8 @@
 /* ---- the table ---- */
 
 #define C2_KERNEL_TABLES(X)                                                                        \
-    X(fill) X(math) X(compare) X(sparse) X(linear) X(atomic) X(counter) X(queue) X(user)
+    X(fill)                                                                                        \
+    X(math) X(compare) X(sparse) X(linear) X(atomic) X(counter) X(queue) X(rendezvous) X(user)
 
 #define DECLARE(name) extern const c2_kernel_entry c2_kernels_##name[];
 C2_KERNEL_TABLES(DECLARE)
@@ -34,7 +35,8 @@ c2_kernel c2_kernel_find(const char *type) {
 
 int64_t c2_kernel_count(void) {
     int64_t n = 0;
-    while (entry_at(n)) n++;
+    while (entry_at(n))
+        n++;
     return n;
 }
 
@@ -45,11 +47,21 @@ const char *c2_kernel_name(int64_t index) {
 
 /* ---- the context ---- */
 
-int c2_context_inputs(c2_context *c) { return c->n_in; }
-int c2_context_outputs(c2_context *c) { return c->n_out; }
-c2_blob *c2_context_input(c2_context *c, int i) { return c->in[i]; }
-c2_blob *c2_context_output(c2_context *c, int i) { return c->out[i]; }
-c2_run *c2_context_run(c2_context *c) { return c->run; }
+int c2_context_inputs(c2_context *c) {
+    return c->n_in;
+}
+int c2_context_outputs(c2_context *c) {
+    return c->n_out;
+}
+c2_blob *c2_context_input(c2_context *c, int i) {
+    return c->in[i];
+}
+c2_blob *c2_context_output(c2_context *c, int i) {
+    return c->out[i];
+}
+c2_run *c2_context_run(c2_context *c) {
+    return c->run;
+}
 
 int c2_fail(c2_context *c, int status, const char *format, ...) {
     va_list list;
@@ -60,10 +72,12 @@ int c2_fail(c2_context *c, int status, const char *format, ...) {
     return status;
 }
 
-int c2_stopping(const c2_context *c) { return c2_run_stopping(c->run); }
+int c2_stopping(const c2_context *c) {
+    return c2_run_stopping(c->run);
+}
 
 const char *c2_kind_name(int kind) {
-    static const char *const names[] = {"empty",   "a tensor", "a mutex",        "an atomic bool",
+    static const char *const names[] = {"empty",     "a tensor", "a mutex",        "an atomic bool",
                                         "a counter", "a queue",  "a Python object"};
     return kind >= 0 && kind <= C2_OBJECT ? names[kind] : "unknown";
 }
@@ -103,7 +117,8 @@ const c2_tensor *c2_out(c2_context *c, int i, int dtype, int ndim, const int64_t
     if (status == C2_SHAPE)
         c2_fail(c, status,
                 "output %d: shared memory of another type or shape, which cannot be resized", i);
-    else c2_fail(c, status, "output %d: no memory for its elements", i);
+    else
+        c2_fail(c, status, "output %d: no memory for its elements", i);
     return NULL;
 }
 

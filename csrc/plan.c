@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "async.h"
 #include "blob.h"
 #include "net.h"
 #include "platform.h"
@@ -30,7 +31,8 @@ typedef struct list {
 } list;
 
 struct c2_step {
-    list nets, substeps, reporters, locals;
+    list nets, asyncs; /* asyncs: for each net its c2_async, or NULL: program order */
+    list substeps, reporters, locals;
     int64_t num_iter;
     int64_t every_ms;
     c2_blob *should_stop;
@@ -54,14 +56,21 @@ c2_step *c2_step_new(void) {
 void c2_step_free(c2_step *s) {
     if (!s) return;
     free(s->nets.items);
+    free(s->asyncs.items);
     free(s->substeps.items);
     free(s->reporters.items);
     free(s->locals.items);
     free(s);
 }
 
-int c2_step_add_net(c2_step *s, c2_net *net) { return append(&s->nets, net); }
-int c2_step_add_local(c2_step *s, c2_blob *blob) { return append(&s->locals, blob); }
+int c2_step_add_net(c2_step *s, c2_net *net, c2_async *async) {
+    const int status = append(&s->asyncs, async);
+    return status ? status : append(&s->nets, net);
+}
+
+int c2_step_add_local(c2_step *s, c2_blob *blob) {
+    return append(&s->locals, blob);
+}
 int c2_step_add_substep(c2_step *s, c2_step *substep) {
     return append(substep->every_ms > 0 ? &s->reporters : &s->substeps, substep);
 }
@@ -137,7 +146,9 @@ typedef struct reporter {
     c2_step *step;
 } reporter;
 
-static int is_over(const group *g) { return load_acq(&g->over) || c2_run_stopped(g->run); }
+static int is_over(const group *g) {
+    return load_acq(&g->over) || c2_run_stopped(g->run);
+}
 
 /* Runs its step every so often until the group is over. */
 static void report(void *arg) {
@@ -146,7 +157,8 @@ static void report(void *arg) {
     int64_t due = c2_os_now();
     while (!is_over(g)) {
         due += r->step->every_ms * 1000000;
-        while (!is_over(g) && c2_os_now() < due) c2_os_wait(&g->over, 4, 0, due);
+        while (!is_over(g) && c2_os_now() < due)
+            c2_os_wait(&g->over, 4, 0, due);
         if (is_over(g)) break;
         c2_guard_enter();
         run_step(r->step, g->run, NULL);
@@ -198,8 +210,10 @@ static void run_substeps_together(c2_step *step, c2_run *run, c2_ticker *ticker)
             c2_run_fail(run, C2_SYSTEM, NULL, -1, "the system gives no thread for a reporter");
     }
     while (started < workers - 1 && !c2_run_stopped(run)) {
-        if (hire(&g.helpers, help, &g, &helpers[started])) started++;
-        else if (!step->waits) break; /* fewer hands do the same work */
+        if (hire(&g.helpers, help, &g, &helpers[started]))
+            started++;
+        else if (!step->waits)
+            break; /* fewer hands do the same work */
         else
             c2_run_fail(run, C2_SYSTEM, NULL, -1,
                         "the system gives no thread for each of the concurrent substeps");
@@ -226,9 +240,18 @@ static void breathe(void) {
     }
 }
 
+/* A c2_async does one run at a time: when a sibling step is in this one, program order gives the
+ * same result. */
+static int run_net(const c2_step *step, int64_t k, c2_run *run, c2_ticker *ticker) {
+    c2_async *async = step->asyncs.items[k];
+    const int status = async ? c2_async_execute(async, run, ticker) : C2_BUSY;
+    return status == C2_BUSY ? c2_net_execute(step->nets.items[k], run, ticker) : status;
+}
+
 static void run_step(c2_step *step, c2_run *run, c2_ticker *ticker) {
     const int together = step->concurrent || step->reporters.count;
-    for (int64_t k = 0; k < step->locals.count; k++) c2_blob_clear(step->locals.items[k]);
+    for (int64_t k = 0; k < step->locals.count; k++)
+        c2_blob_clear(step->locals.items[k]);
     const int64_t iterations = step->only_once ? 1 : step->num_iter;
     for (int64_t i = 0; iterations < 0 || i < iterations; i++) {
         if (c2_run_stopped(run)) return;
@@ -242,7 +265,7 @@ static void run_step(c2_step *step, c2_run *run, c2_ticker *ticker) {
             }
         }
         for (int64_t k = 0; k < step->nets.count; k++) {
-            if (c2_net_execute(step->nets.items[k], run, ticker) != C2_OK) return;
+            if (run_net(step, k, run, ticker) != C2_OK) return;
             if (step->should_stop && told_to_stop(step, run)) return;
         }
         breathe();

@@ -32,8 +32,10 @@ void c2_os_relax(void);
 void c2_os_yield(void);
 
 /* Who calls: a word that names this thread of this process among all that run, and never
- * again another one (the pid, the tid and a hash of the process's start time). Never 0;
- * bit 31 is always 0, so a lock word may use it. Cached per thread; right after fork too. */
+ * again another one (numbers of the process and the thread, and hashes that tell one from a
+ * later one with the same numbers). Never 0. The low half is that of the process, the same for
+ * all of its threads; bit 31 is always 0, so a lock word may use it. Cached per thread; right
+ * after fork too. */
 uint64_t c2_os_self(void);
 
 /* Does that thread still run? 0 when it, or its process, has ended (a zombie has ended; a

@@ -78,7 +78,7 @@ int c2_os_cpus(void) {
  */
 static uint32_t place_bit(const void *word, int size) {
     const int offset = (int)((uintptr_t)word & 3);
-    return size == 1 ? 1u << offset : size == 2 ? 16u << (offset >> 1) : 64u;
+    return size == 1 ? 1u << offset : size == 2 ? 16u << (offset >> 1) : size == 4 ? 64u : 128u;
 }
 
 static const void *futex_of(const void *word, int size) {
@@ -169,26 +169,25 @@ int c2_os_wake(const void *word, int size, int count) {
 
 /* ---- identity --------------------------------------------------------------------------- */
 
-/* The word that names a thread:
+/* The word that names a thread. The low half names its process, the high half itself in it:
  *
  *   bits  0..21   pid                  (the kernel's limit is 2^22)
- *   bits 22..28   7 bits of a hash of the pid and time namespaces, never 0; 0 = unknown
- *   bits 29..30   2 bits of a hash of the thread's start time
+ *   bits 22..30   9 bits of a hash of the pid and time namespaces, never 0; 0 = unknown
  *   bit  31       0
  *   bits 32..53   tid
- *   bits 54..63   10 more bits of that hash; all 12 are 0 when the start time is unknown
+ *   bits 54..63   10 bits of a hash of the thread's start time, never 0; 0 = unknown
  *
  * The start time is there because pids and tids come back: a new thread that was given the
- * numbers of a dead one differs from it except once in 4095. The namespaces are there because
+ * numbers of a dead one differs from it, except once in 1023. The namespaces are there because
  * memory may be shared between containers, where the numbers mean other threads: an owner from
- * another namespace is never called dead (except that one in 127 pairs of namespaces looks
- * alike). A process that calls exec while it is an owner keeps pid, tid and start time, so it
- * lives on as an owner until it ends.
+ * another namespace is never called dead (one pair of namespaces in 511 looks alike). A process
+ * that calls exec while it is an owner keeps pid, tid and start time, so it lives on as an owner
+ * until it ends.
  *
  * /proc is trusted only where it speaks of our own pid namespace: /proc/self must read as our
  * pid. Otherwise namespace and start time stay unknown.
  */
-enum { PID_BITS = 22, SPACE_BITS = 7, START_BITS = 12 };
+enum { PID_BITS = 22, SPACE_BITS = 9, START_BITS = 10 };
 #define PID_MASK ((1u << PID_BITS) - 1)
 
 static uint64_t pid_of(uint64_t self) {
@@ -198,10 +197,10 @@ static uint64_t tid_of(uint64_t self) {
     return self >> 32 & PID_MASK;
 }
 static uint32_t space_of(uint64_t self) {
-    return (uint32_t)(self >> 22 & 127);
+    return (uint32_t)self >> PID_BITS;
 }
 static uint32_t start_of(uint64_t self) {
-    return (uint32_t)(self >> 54 << 2 | (self >> 29 & 3));
+    return (uint32_t)(self >> (32 + PID_BITS));
 }
 
 /* Maps x to 1 .. 2^bits - 1: 0 is kept for "unknown". */
@@ -246,13 +245,9 @@ static uint32_t space_hash(void) {
     return hash_to(mix64(pids.st_ino) + times.st_ino, SPACE_BITS);
 }
 
-/* The calling thread's word, or 0 when it has not been made yet. Initial-exec makes it one load
- * beside the thread pointer instead of a call to __tls_get_addr, for 8 bytes of the surplus of
- * static TLS that glibc keeps for such libraries. musl refuses to load them at run time, so
- * there the default model stays. */
-#ifdef __GLIBC__
-__attribute__((tls_model("initial-exec")))
-#endif
+/* The calling thread's word, or 0 when it has not been made yet. The initial-exec TLS model would
+ * save 0.6 of the 11 ns of a lock and unlock (measured in a shared library); it is not worth
+ * glibc's small store of static TLS, nor losing musl, which refuses such libraries. */
 static _Thread_local uint64_t cached_self;
 
 static void forget_self(void) {
@@ -275,7 +270,7 @@ __attribute__((noinline, cold)) static uint64_t self_slow(void) {
         space = space_hash();
         if (read_stat(pid, tid, &state, &ticks)) start = hash_to(ticks, START_BITS);
     }
-    cached_self = pid | space << 22 | (start & 3) << 29 | tid << 32 | start >> 2 << 54;
+    cached_self = pid | space << PID_BITS | tid << 32 | start << (32 + PID_BITS);
     errno = errno_before;
     return cached_self;
 }

@@ -160,9 +160,11 @@ int c2_os_wait(const void *word, int size, uint64_t expected, int64_t deadline) 
     sleeper me = {word, size, false, b->sleepers};
     b->sleepers = &me;
     bool in_time = now < until;
-    while (in_time && !me.woken) in_time = sleep_in(b, until);
+    while (in_time && !me.woken)
+        in_time = sleep_in(b, until);
     sleeper **at = &b->sleepers;
-    while (*at != &me) at = &(*at)->next;
+    while (*at != &me)
+        at = &(*at)->next;
     *at = me.next;
     pthread_mutex_unlock(&b->lock);
     return !me.woken && until == deadline ? C2_TIMEOUT : C2_OK;

@@ -47,9 +47,12 @@ static c2_worker *idle, *spare;
 static _Atomic int64_t threads;
 
 static void lock_lists(void) {
-    while (swap_acq(&lists_lock, 1)) c2_os_yield();
+    while (swap_acq(&lists_lock, 1))
+        c2_os_yield();
 }
-static void unlock_lists(void) { store_rel(&lists_lock, 0); } /* meets swap_acq above */
+static void unlock_lists(void) {
+    store_rel(&lists_lock, 0);
+} /* meets swap_acq above */
 
 static void push(c2_worker **list, c2_worker *w) {
     lock_lists();
@@ -88,8 +91,10 @@ static uint32_t look_out(c2_worker *w) {
     uint32_t word = load_acq(&w->word);
     const int64_t until = c2_os_now() + SPIN_NS;
     for (int k = 0; (word & STATE) == IDLE; word = load_acq(&w->word))
-        if (++k % 16 == 0 && c2_os_now() > until) break;
-        else c2_os_relax();
+        if (++k % 16 == 0 && c2_os_now() > until)
+            break;
+        else
+            c2_os_relax();
     return word;
 }
 
@@ -117,7 +122,9 @@ static void after_fork(void) {
     store_rlx(&lists_lock, 0);
     store_rlx(&threads, 0);
 }
-static void register_fork_handler(void) { pthread_atfork(NULL, NULL, after_fork); }
+static void register_fork_handler(void) {
+    pthread_atfork(NULL, NULL, after_fork);
+}
 
 c2_worker *c2_pool_start(void (*body)(void *), void *arg, uint32_t *ticket) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -151,4 +158,6 @@ int c2_pool_revoke(c2_worker *w, uint32_t ticket) {
     return 1;
 }
 
-int64_t c2_pool_threads(void) { return load_rlx(&threads); }
+int64_t c2_pool_threads(void) {
+    return load_rlx(&threads);
+}

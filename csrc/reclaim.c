@@ -56,7 +56,9 @@ static void after_fork(void) {
     store_rlx(&limbo_lock, 0);
 }
 
-static void register_fork_handler(void) { pthread_atfork(NULL, NULL, after_fork); }
+static void register_fork_handler(void) {
+    pthread_atfork(NULL, NULL, after_fork);
+}
 
 static slot *take_slot_slow(void) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -85,7 +87,8 @@ void c2_guard_enter(void) {
     slot *s = mine.slot;
     uint64_t free = 0;
     if (s && atomic_compare_exchange_strong(&s->seen, &free, load_sc(&epoch))) return;
-    while (!(s = take_slot_slow())) c2_os_yield(); /* out of memory for 64 bytes: wait for a slot */
+    while (!(s = take_slot_slow()))
+        c2_os_yield(); /* out of memory for 64 bytes: wait for a slot */
     mine.slot = s;
 }
 
@@ -95,7 +98,9 @@ int c2_idle(void) {
     return 1;
 }
 
-int c2_retired_pending(void) { return load_rlx(&limbo_count) != 0; }
+int c2_retired_pending(void) {
+    return load_rlx(&limbo_count) != 0;
+}
 
 static uint64_t oldest_guard(void) {
     uint64_t oldest = UINT64_MAX;
@@ -106,9 +111,13 @@ static uint64_t oldest_guard(void) {
     return oldest;
 }
 
-static int try_lock_limbo(void) { return !swap_acq(&limbo_lock, 1); }
+static int try_lock_limbo(void) {
+    return !swap_acq(&limbo_lock, 1);
+}
 
-static void unlock_limbo(void) { store_rel(&limbo_lock, 0); } /* meets swap_acq above */
+static void unlock_limbo(void) {
+    store_rel(&limbo_lock, 0);
+} /* meets swap_acq above */
 
 /* Takes out of limbo what may go, unlocks, and destroys it: outside the lock, since destroying
  * may retire more. The walk is left out while the same guard is still the oldest and the newest
@@ -143,7 +152,8 @@ static void sweep_and_unlock(void) {
 void c2_retire(c2_retired *object, void (*destroy)(c2_retired *)) {
     object->destroy = destroy;
     object->stamp = atomic_fetch_add(&epoch, 1);
-    while (!try_lock_limbo()) c2_os_yield();
+    while (!try_lock_limbo())
+        c2_os_yield();
     object->next = limbo;
     limbo = object;
     store_rlx(&limbo_count, load_rlx(&limbo_count) + 1);

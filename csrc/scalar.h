@@ -8,8 +8,8 @@
  *     T    c2_<t>_fetch_and|or|xor(p, v, order)       integers
  *
  * for t in i8 ... u64, f32, f64, and b8 (a bool in one byte: no arithmetic). p is aligned to its
- * size; the caller checked. An order that the operation cannot have counts as seq_cst: callers refuse it before.
- * Written static inline, so that a constant order costs nothing.
+ * size; the caller checked. An order that the operation cannot have counts as seq_cst: callers
+ * refuse it before. Written static inline, so that a constant order costs nothing.
  *
  * Integers wrap: the work is done on the unsigned word of the same size. Floats are their bits:
  * compare_exchange compares bits (so -0.0 is not 0.0, and a NaN is equal to itself), and add,
@@ -68,10 +68,8 @@ _Static_assert(sizeof(float) == 4 && sizeof(double) == 8 && sizeof(bool) == 1, "
     static inline T c2_##t##_load(const void *p, int order) {                                      \
         const _Atomic W *a = p;                                                                    \
         switch (order) {                                                                           \
-        case C2_RELAXED:                                                                           \
-            return c2_##t##_value(atomic_load_explicit(a, memory_order_relaxed));                  \
-        case C2_ACQUIRE:                                                                           \
-            return c2_##t##_value(atomic_load_explicit(a, memory_order_acquire));                  \
+        case C2_RELAXED: return c2_##t##_value(atomic_load_explicit(a, memory_order_relaxed));     \
+        case C2_ACQUIRE: return c2_##t##_value(atomic_load_explicit(a, memory_order_acquire));     \
         default: return c2_##t##_value(atomic_load_explicit(a, memory_order_seq_cst));             \
         }                                                                                          \
     }                                                                                              \
@@ -157,8 +155,12 @@ C2_INT_TYPES(C2_DEFINE_INT)
 C2_FLOAT_TYPES(C2_DEFINE_FLOAT)
 
 /* A byte that somebody else wrote may be neither 0 nor 1: any that is not 0 is true. */
-static inline uint8_t c2_b8_bits(bool v) { return v; }
-static inline bool c2_b8_value(uint8_t w) { return w != 0; }
+static inline uint8_t c2_b8_bits(bool v) {
+    return v;
+}
+static inline bool c2_b8_value(uint8_t w) {
+    return w != 0;
+}
 C2_MOVES(b8, bool, uint8_t)
 
 #endif

@@ -46,15 +46,18 @@ static int32_t choose(const c2_graph *g, int32_t v, int32_t workers, const place
     /* ready[w]: when all of v's predecessors on w are done; then the two latest of them, since
      * a worker must wait for the latest of the others. */
     int32_t first = -1, n_preds = g->pred_at[v + 1] - g->pred_at[v];
-    for (int32_t w = 0; w < workers; w++) ready[w] = -1;
+    for (int32_t w = 0; w < workers; w++)
+        ready[w] = -1;
     for (int32_t k = 0; k < n_preds; k++) {
         const placed *u = &at[g->preds[g->pred_at[v] + k]];
         if (u->finish > ready[u->worker]) ready[u->worker] = u->finish;
     }
     float latest = -1, second = -1;
     for (int32_t w = 0; w < workers; w++) {
-        if (ready[w] > latest) second = latest, latest = ready[w], first = w;
-        else if (ready[w] > second) second = ready[w];
+        if (ready[w] > latest)
+            second = latest, latest = ready[w], first = w;
+        else if (ready[w] > second)
+            second = ready[w];
     }
     int32_t best = 0;
     float best_start = 0, last_start = 0;
@@ -78,7 +81,8 @@ static int32_t choose(const c2_graph *g, int32_t v, int32_t workers, const place
  * Predecessors are ascending, so of those on one worker the last is the one to wait for. */
 static uint32_t find_waits(const c2_graph *g, const placed *at, c2_schedule *s, int32_t *known) {
     uint32_t n_waits = 0;
-    for (int32_t k = 0; k < s->workers * s->workers; k++) known[k] = 0;
+    for (int32_t k = 0; k < s->workers * s->workers; k++)
+        known[k] = 0;
     for (int32_t w = 0; w < s->workers; w++)
         for (int32_t i = s->start[w]; i < s->start[w + 1]; i++) {
             const int32_t v = s->items[i].op;
@@ -110,7 +114,8 @@ c2_schedule *c2_schedule_new(const c2_graph *g, int32_t workers, const float *co
 
     const float unit = 1;
     double sum = 0;
-    for (int32_t v = 0; v < n; v++) sum += costs ? costs[v] : unit;
+    for (int32_t v = 0; v < n; v++)
+        sum += costs ? costs[v] : unit;
     s->serial_ns = sum;
     const float patience = (float)(sum / (8.0 * workers) < 20000 ? sum / (8.0 * workers) : 20000);
 

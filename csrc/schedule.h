@@ -27,11 +27,11 @@ typedef struct c2_wait_for {
 
 typedef struct c2_schedule {
     int32_t n, workers;
-    int32_t *start;      /* workers + 1 */
-    c2_item *items;      /* n + 1 */
+    int32_t *start; /* workers + 1 */
+    c2_item *items; /* n + 1 */
     c2_wait_for *waits;
-    double serial_ns;    /* the sum of the costs */
-    double makespan_ns;  /* what the schedule should take, by the costs it was made from */
+    double serial_ns;   /* the sum of the costs */
+    double makespan_ns; /* what the schedule should take, by the costs it was made from */
 } c2_schedule;
 
 /* What the machine charges, in ns. */

@@ -25,10 +25,9 @@
  */
 #include <stdlib.h>
 
-#include "async.h"
+#include "static_run.h"
 #include "platform.h"
 #include "team.h"
-#include "watch.h"
 
 typedef struct program {
     _Alignas(64) _Atomic uint32_t done;
@@ -91,7 +90,8 @@ static void wait_for_slow(c2_static *s, int32_t w, uint32_t count, self me) {
         }
         /* Its holder is on it. Fine-grained work comes within a microsecond or so; a holder that
          * lost its processor needs ours. */
-        if (spin < 2000) c2_os_relax();
+        if (spin < 2000)
+            c2_os_relax();
         else {
             c2_os_yield();
             if (me.ticker) c2_run_stopping(s->run);
@@ -152,6 +152,7 @@ void c2_static_run(c2_static *s, c2_run *run, c2_ticker *ticker, c2_watch *watch
     store_rlx(&s->next_helper, 0);
     c2_team_begin(&s->team, workers - 1, help, s); /* hiring releases the words above */
     execute_all(s, 0, me);
-    for (int32_t w = 0; w < workers; w++) wait_for_slow(s, w, length(s, w), me);
+    for (int32_t w = 0; w < workers; w++)
+        wait_for_slow(s, w, length(s, w), me);
     c2_team_end(&s->team, run, ticker);
 }

@@ -37,7 +37,8 @@ static void sleep_while(c2_team *team, uint32_t left, c2_run *run, const c2_tick
 
 void c2_team_wait(c2_team *team, c2_run *run, const c2_ticker *ticker) {
     uint32_t left;
-    while ((left = load_acq(&team->helpers)) != 0) sleep_while(team, left, run, ticker);
+    while ((left = load_acq(&team->helpers)) != 0)
+        sleep_while(team, left, run, ticker);
 }
 
 void c2_team_end(c2_team *team, c2_run *run, const c2_ticker *ticker) {
@@ -47,6 +48,8 @@ void c2_team_end(c2_team *team, c2_run *run, const c2_ticker *ticker) {
     uint32_t left;
     /* A helper that has begun has found nothing left to do, or does the last bit: spin first. */
     for (int spin = 0; (left = load_acq(&team->helpers)) != 0; spin++)
-        if (spin < 1000) c2_os_relax();
-        else sleep_while(team, left, run, ticker);
+        if (spin < 1000)
+            c2_os_relax();
+        else
+            sleep_while(team, left, run, ticker);
 }

@@ -10,7 +10,7 @@
  *
  *   operation   who may call   blocks
  *   c2_wait     anybody        until the value differs, the deadline, or a signal
- *   c2_notify   anybody        no
+ *   c2_notify   anybody        no; count < 0 wakes all
  *
  * A change that nobody notifies (its process was killed in between, or it was a plain store) is
  * seen all the same, within RECHECK_NS. A value that changes and changes back before the waiter

@@ -6,7 +6,8 @@
 
 void c2_watch_free(c2_watch *w) {
     if (!w) return;
-    for (int32_t k = 0; w->rings && k < w->workers; k++) free(w->rings[k].events);
+    for (int32_t k = 0; w->rings && k < w->workers; k++)
+        free(w->rings[k].events);
     free(w->rings);
     free(w->figures);
     free(w);
@@ -20,7 +21,8 @@ c2_watch *c2_watch_new(int32_t n, int32_t workers, int64_t capacity, int figures
     w->ns_per_tick = 1;
     w->rings = aligned_alloc(64, (size_t)workers * sizeof *w->rings);
     int ok = w->rings != NULL;
-    for (int32_t k = 0; ok && k < workers; k++) w->rings[k] = (c2_ring){0};
+    for (int32_t k = 0; ok && k < workers; k++)
+        w->rings[k] = (c2_ring){0};
     for (int32_t k = 0; ok && capacity && k < workers; k++)
         ok = (w->rings[k].events = calloc((size_t)capacity, sizeof(c2_event))) != NULL;
     if (figures) ok = ok && (w->figures = calloc((size_t)n + 1, sizeof *w->figures)) != NULL;
@@ -69,7 +71,8 @@ int64_t c2_watch_events(const c2_watch *w, c2_event *out, int64_t most) {
     return n;
 }
 
-void c2_watch_costs(const c2_watch *w, int32_t n, int64_t *counts, double *mean, double *deviation) {
+void c2_watch_costs(const c2_watch *w, int32_t n, int64_t *counts, double *mean,
+                    double *deviation) {
     for (int32_t v = 0; v < n; v++) {
         const c2_figures *f = &w->figures[v];
         counts[v] = f->count;

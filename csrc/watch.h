@@ -10,12 +10,14 @@
 #ifndef C2_WATCH_H
 #define C2_WATCH_H
 
-#include "async.h"
+#include "net.h"
 #include "cpu.h"
 #include "platform.h"
 
 #ifdef CPU_NO_TICKS
-static inline int64_t cpu_ticks(void) { return c2_os_now(); }
+static inline int64_t cpu_ticks(void) {
+    return c2_os_now();
+}
 #endif
 
 typedef struct c2_ring {
@@ -28,14 +30,14 @@ typedef struct c2_figures { /* Welford's running mean and variance, in ticks */
     double mean, squares;
 } c2_figures;
 
-struct c2_watch {
+typedef struct c2_watch {
     int32_t workers;
     int64_t capacity;
     c2_ring *rings;      /* one a worker */
     c2_figures *figures; /* one an operator; NULL: not wanted */
     int64_t ticks, ns;   /* one moment on both clocks: that of the first run */
     double ns_per_tick;  /* as of the end of the last run */
-};
+} c2_watch;
 
 c2_watch *c2_watch_new(int32_t n, int32_t workers, int64_t capacity, int figures);
 void c2_watch_free(c2_watch *watch);

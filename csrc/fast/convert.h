@@ -18,6 +18,7 @@
 
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
+#define NOINLINE    __attribute__((noinline))
 #define COLD        __attribute__((noinline, cold))
 
 enum { SMALL_LEAST = -5, SMALL_COUNT = 262, SMALL_SHIFT = 5 };
@@ -53,6 +54,10 @@ static int small_init(PyObject *namespace) {
 static inline PyObject *shared(PyObject *o) {
     if (small.mortal) Py_INCREF(o);
     return o;
+}
+
+static inline bool is_numpy_bool(PyObject *o) {
+    return small.numpy_bool && Py_TYPE(o) == (PyTypeObject *)small.numpy_bool;
 }
 
 static inline bool small_from(PyObject *o, int64_t *v) {
@@ -99,6 +104,10 @@ static COLD bool refuse_range(PyObject *o, const char *argument, const char *dty
 
 /* 1 fits int64; 2 fits uint64 only (*v is its bits); 0 fits neither; -1 an exception is set. */
 static COLD int int_slow(PyObject *o, int64_t *v, const char *argument, const char *accepted) {
+    if (is_numpy_bool(o)) { /* which NumPy 1 still takes for an int, with a warning */
+        refuse_type(o, argument, accepted);
+        return -1;
+    }
     PyObject *index = PyNumber_Index(o);
     if (!index) {
         if (PyErr_ExceptionMatches(PyExc_TypeError)) {
@@ -151,6 +160,12 @@ static inline bool int_quick(PyObject *o, int64_t *v) {
         *v = (T)wide;                                                                              \
         return true;                                                                               \
     }                                                                                              \
+    static inline bool t##_quick(PyObject *o, T *v) {                                              \
+        int64_t wide;                                                                              \
+        if (unlikely(!small_from(o, &wide) || wide < LEAST || wide > MOST)) return false;          \
+        *v = (T)wide;                                                                              \
+        return true;                                                                               \
+    }                                                                                              \
     static inline PyObject *t##_to(T v) {                                                          \
         return int_to(v);                                                                          \
     }
@@ -188,6 +203,13 @@ static inline bool u64_from(PyObject *o, uint64_t *v, const char *argument) {
     if (likely(*v != UINT64_MAX || !PyErr_Occurred())) return true;
     PyErr_Clear();
     return u64_from_slow(o, v, argument);
+}
+
+static inline bool u64_quick(PyObject *o, uint64_t *v) {
+    int64_t wide;
+    if (unlikely(!small_from(o, &wide) || wide < 0)) return false;
+    *v = (uint64_t)wide;
+    return true;
 }
 
 static inline PyObject *u64_to(uint64_t v) {
@@ -234,6 +256,14 @@ static inline bool f32_from(PyObject *o, float *v, const char *argument) {
     return true;
 }
 
+/* A float converts by a call only. */
+static inline bool f64_quick(PyObject *o, double *v) {
+    return false;
+}
+static inline bool f32_quick(PyObject *o, float *v) {
+    return false;
+}
+
 static inline PyObject *f64_to(double v) {
     return PyFloat_FromDouble(v);
 }
@@ -244,7 +274,7 @@ static inline PyObject *f32_to(float v) {
 /* ---- bools --------------------------------------------------------------------------------- */
 
 static COLD bool b8_from_slow(PyObject *o, bool *v, const char *argument) {
-    if (small.numpy_bool && Py_TYPE(o) == (PyTypeObject *)small.numpy_bool) {
+    if (is_numpy_bool(o)) {
         *v = PyObject_IsTrue(o) == 1;
         return true;
     }
@@ -256,9 +286,13 @@ static COLD bool b8_from_slow(PyObject *o, bool *v, const char *argument) {
     return true;
 }
 
-static inline bool b8_from(PyObject *o, bool *v, const char *argument) {
+static inline bool b8_quick(PyObject *o, bool *v) {
     *v = o == Py_True;
-    return likely(*v || o == Py_False) || b8_from_slow(o, v, argument);
+    return *v || o == Py_False;
+}
+
+static inline bool b8_from(PyObject *o, bool *v, const char *argument) {
+    return likely(b8_quick(o, v)) || b8_from_slow(o, v, argument);
 }
 
 static inline PyObject *b8_to(bool v) {

@@ -1,8 +1,10 @@
 /* What one element can do, by dtype: scalar.h's operations between Python objects.
  *
  * A cell or an array keeps the address of one row of `elements`, so that one small method per
- * operation serves every dtype. The jump through the row is predicted; a C type for each dtype
- * was measured and gained nothing.
+ * operation serves every dtype. The jump through the row is predicted: methods that went straight
+ * to one dtype's function measured the same. What did measure is the short way in each function,
+ * seq_cst and values that convert without a call, which leaves all else to a function of its own
+ * (`_any`) and so needs no stack frame.
  *
  * Pointers are aligned and the order is one that the operation can have: checked before.
  */
@@ -79,18 +81,22 @@ static inline PyObject *b8_observed(bool swapped, PyObject *expected, bool v) {
 
 #define MOVES(t, T, code, W)                                                                       \
     static PyObject *t##_load_(void *p, int order) {                                               \
+        if (likely(order == C2_SEQ_CST)) return t##_to(c2_##t##_load(p, C2_SEQ_CST));              \
         return t##_to(c2_##t##_load(p, order));                                                    \
     }                                                                                              \
-    static int t##_store_(void *p, PyObject *value, int order) {                                   \
+    static NOINLINE int t##_store_any(void *p, PyObject *value, int order) {                       \
         T v;                                                                                       \
         if (unlikely(!t##_from(value, &v, "value"))) return -1;                                    \
         c2_##t##_store(p, v, order);                                                               \
         return 0;                                                                                  \
     }                                                                                              \
-    static PyObject *t##_exchange_(void *p, PyObject *value, int order) {                          \
+    static int t##_store_(void *p, PyObject *value, int order) {                                   \
         T v;                                                                                       \
-        if (unlikely(!t##_from(value, &v, "value"))) return NULL;                                  \
-        return t##_to(c2_##t##_exchange(p, v, order));                                             \
+        if (unlikely(order != C2_SEQ_CST || !t##_quick(value, &v))) {                              \
+            return t##_store_any(p, value, order);                                                 \
+        }                                                                                          \
+        c2_##t##_store(p, v, C2_SEQ_CST);                                                          \
+        return 0;                                                                                  \
     }                                                                                              \
     static PyObject *t##_compare_exchange_(void *p, PyObject *expected, PyObject *desired,         \
                                            int order) {                                            \
@@ -99,7 +105,8 @@ static inline PyObject *b8_observed(bool swapped, PyObject *expected, bool v) {
         if (unlikely(!t##_from(desired, &v, "desired"))) return NULL;                              \
         const bool swapped = c2_##t##_compare_exchange(p, &e, v, order);                           \
         return pair_to(swapped, t##_observed(swapped, expected, e));                               \
-    }
+    }                                                                                              \
+    FETCH(t, T, exchange, exchange)
 
 /* Floats compare by their bits, as compare_exchange does. */
 #define DIFFERS(t, T, code, W)                                                                     \
@@ -110,11 +117,18 @@ static inline PyObject *b8_observed(bool swapped, PyObject *expected, bool v) {
         return *bits != c2_##t##_bits(e);                                                          \
     }
 
-#define FETCH(t, T, name)                                                                          \
-    static PyObject *t##_##name##_(void *p, PyObject *value, int order) {                          \
+#define FETCH(t, T, name, operation)                                                               \
+    static NOINLINE PyObject *t##_##name##_any(void *p, PyObject *value, int order) {              \
         T v;                                                                                       \
         if (unlikely(!t##_from(value, &v, "value"))) return NULL;                                  \
-        return t##_to(c2_##t##_fetch_##name(p, v, order));                                         \
+        return t##_to(c2_##t##_##operation(p, v, order));                                          \
+    }                                                                                              \
+    static PyObject *t##_##name##_(void *p, PyObject *value, int order) {                          \
+        T v;                                                                                       \
+        if (unlikely(order != C2_SEQ_CST || !t##_quick(value, &v))) {                              \
+            return t##_##name##_any(p, value, order);                                              \
+        }                                                                                          \
+        return t##_to(c2_##t##_##operation(p, v, C2_SEQ_CST));                                     \
     }
 
 #define UNABLE(t, name, dtype, accepted)                                                           \
@@ -125,22 +139,22 @@ static inline PyObject *b8_observed(bool swapped, PyObject *expected, bool v) {
     }
 
 #define INT_FETCHES(t, T, code, W)                                                                 \
-    FETCH(t, T, add)                                                                               \
-    FETCH(t, T, sub)                                                                               \
-    FETCH(t, T, and)                                                                               \
-    FETCH(t, T, or)                                                                                \
-    FETCH(t, T, xor)                                                                               \
-    FETCH(t, T, min)                                                                               \
-    FETCH(t, T, max)
+    FETCH(t, T, add, fetch_add)                                                                    \
+    FETCH(t, T, sub, fetch_sub)                                                                    \
+    FETCH(t, T, and, fetch_and)                                                                    \
+    FETCH(t, T, or, fetch_or)                                                                      \
+    FETCH(t, T, xor, fetch_xor)                                                                    \
+    FETCH(t, T, min, fetch_min)                                                                    \
+    FETCH(t, T, max, fetch_max)
 
 #define FLOAT_FETCHES(t, T, dtype)                                                                 \
-    FETCH(t, T, add)                                                                               \
-    FETCH(t, T, sub)                                                                               \
+    FETCH(t, T, add, fetch_add)                                                                    \
+    FETCH(t, T, sub, fetch_sub)                                                                    \
     UNABLE(t, and, dtype, "integers")                                                              \
     UNABLE(t, or, dtype, "integers")                                                               \
     UNABLE(t, xor, dtype, "integers")                                                              \
-    FETCH(t, T, min)                                                                               \
-    FETCH(t, T, max)
+    FETCH(t, T, min, fetch_min)                                                                    \
+    FETCH(t, T, max, fetch_max)
 
 C2_NUMBER_TYPES(MOVES)
 MOVES(b8, bool, C2_BOOL, uint8_t)

@@ -21,6 +21,7 @@
 #include "fast/array.h"
 #include "fast/cell.h"
 #include "fast/bool.h"
+#include "fast/mutex_type.h"
 
 static const struct fast_type {
     const char *name; /* in the Python namespace */
@@ -30,10 +31,11 @@ static const struct fast_type {
     {"Array", &array_spec, &array_type},
     {"Cell", &cell_spec, &cell_type},
     {"Bool", &bool_spec, NULL},
+    {"Mutex", &mutex_spec, NULL},
 };
 
 static int publish(PyObject *namespace) {
-    if (small_init(namespace) < 0 || arguments_init() < 0) return -1;
+    if (small_init(namespace) < 0 || arguments_init() < 0 || mutex_init(namespace) < 0) return -1;
     for (size_t k = 0; k < sizeof fast_types / sizeof *fast_types; k++) {
         const struct fast_type *t = &fast_types[k];
         PyObject *type = PyType_FromSpec(t->spec);

@@ -220,13 +220,15 @@ int c2_net_run(c2_net *net, c2_run *run);
 
 /* ---- plans (plan.c) --------------------------------------------------------------------- */
 
+typedef struct c2_async c2_async;
 typedef struct c2_step c2_step;
 
 /* A step runs its nets in order or its substeps (in order, or at the same time), num_iter times
  * or until the stop blob is true. */
 c2_step *c2_step_new(void);
 void c2_step_free(c2_step *step); /* not its children, nor its nets */
-int c2_step_add_net(c2_step *step, c2_net *net);
+/* async: how to run the net in dependency order, made of that very net; NULL: program order. */
+int c2_step_add_net(c2_step *step, c2_net *net, c2_async *async);
 int c2_step_add_substep(c2_step *step, c2_step *substep);
 /* num_iter < 0: for ever, or until should_stop (a bool scalar, looked at after each net or
  * substep; may be NULL) holds. only_once: one iteration, which should_stop can cut short.
@@ -259,8 +261,6 @@ void c2_graph_free(c2_graph *graph);
 int64_t c2_graph_edges(const c2_graph *graph);
 
 /* ---- running a net in dependency order on several workers (async.c) ---------------------- */
-
-typedef struct c2_async c2_async;
 
 enum c2_mode {
     C2_MODE_AUTO = 0,    /* measure, and take what is fastest */

@@ -2,14 +2,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "async.h"
+#include "graph.h"
+#include "net.h"
 #include "graphs.h"
 #include "platform.h"
 
 static double ns_per_turn;
 
 static void burn(int64_t turns) {
-    for (int64_t k = 0; k < turns; k++) __asm__ volatile("" ::: "memory");
+    for (int64_t k = 0; k < turns; k++)
+        __asm__ volatile("" ::: "memory");
 }
 
 static int busy(c2_context *c) {
@@ -28,8 +30,10 @@ static double best_of(c2_async *a, c2_net *net, int mode, int rounds) {
     for (int k = 0; k < rounds; k++) {
         c2_run run = {0};
         const int64_t begin = c2_os_now();
-        if (a) c2_async_run(a, &run);
-        else c2_net_run(net, &run);
+        if (a)
+            c2_async_run(a, &run);
+        else
+            c2_net_run(net, &run);
         const double took = (double)(c2_os_now() - begin);
         if (took < best) best = took;
     }
@@ -67,8 +71,11 @@ static void measure(const char *name, edges e, double grain_ns, int uneven) {
     const double bound = r.serial_ns / 2 > r.critical_ns ? r.serial_ns / 2 : r.critical_ns;
     printf("%-12s %7.1f us%s | serial %9.1f | static %9.1f %9.1f | dynamic %9.1f %9.1f | auto "
            "%9.1f = %.2f of serial, bound %.2f | build %.0f\n",
-           name, grain_ns / 1000, uneven == 0 ? "  " : uneven == 1 ? " u" : " h", serial / n,
-           fixed1 / n, fixed2 / n, shared1 / n, shared2 / n, auto2 / n, auto2 / serial,
+           name, grain_ns / 1000,
+           uneven == 0   ? "  "
+           : uneven == 1 ? " u"
+                         : " h",
+           serial / n, fixed1 / n, fixed2 / n, shared1 / n, shared2 / n, auto2 / n, auto2 / serial,
            bound > 0 ? bound / serial : 1, build);
     c2_async_free(one), c2_async_free(two), c2_net_free(net), c2_graph_free(g);
     free_edges(&e);

@@ -1,5 +1,6 @@
 /* The mutex against a pthread mutex of the same promises (PTHREAD_PROCESS_SHARED, robust) and a
- * plain one: nanoseconds for one lock + unlock, without and with a rival.
+ * plain one: nanoseconds for one lock + unlock, without and with a rival. Then how soon a lock
+ * is had whose owner was killed.
  *
  *     make -C csrc bench
  *
@@ -8,6 +9,7 @@
  */
 #define _GNU_SOURCE
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +19,7 @@
 
 #include "mutex.h"
 
-enum { ROUNDS = 15, N = 400000 };
+enum { ROUNDS = 9, N = 200000 };
 
 typedef struct shared {
     _Alignas(64) _Atomic uint64_t word;
@@ -110,6 +112,40 @@ static double with_process(int which) {
     return (double)(c2_os_now() - start) / (N / 2);
 }
 
+/* How long after its owner was killed a lock is had: by one that begins to wait then, or by one
+ * that waits already (for `waits` ms before the kill). In ms. */
+static double takeover(int waits) {
+    store_rel(&s->ready, 0);
+    store_rel(&s->word, 0);
+    int64_t *killed = (int64_t *)&s->counter;
+    const pid_t owner = fork();
+    if (owner == 0) {
+        c2_mutex_lock(&s->word, -1);
+        store_rel(&s->ready, 1);
+        for (;;)
+            pause();
+    }
+    while (load_acq(&s->ready) < 1)
+        c2_os_relax();
+    const pid_t killer = fork();
+    if (killer == 0) {
+        usleep((useconds_t)waits * 1000);
+        *killed = c2_os_now();
+        kill(owner, SIGKILL);
+        store_rel(&s->ready, 2);
+        _exit(0);
+    }
+    if (waits == 0)
+        while (load_acq(&s->ready) < 2)
+            c2_os_relax();
+    if (c2_mutex_lock(&s->word, -1) != C2_OWNER_DIED) abort();
+    const double ms = (double)(c2_os_now() - *killed) / 1e6;
+    c2_mutex_unlock(&s->word);
+    waitpid(killer, NULL, 0);
+    waitpid(owner, NULL, 0);
+    return ms;
+}
+
 static int by_value(const void *a, const void *b) {
     const double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
@@ -141,5 +177,34 @@ int main(void) {
     }
     printf("alone, caffe2op called / pthread shared robust: %.2f\n",
            figures[0][1][0] / figures[0][2][0]);
+
+    enum { DEATHS = 9 };
+    double fresh[DEATHS], asleep[DEATHS];
+    for (int k = 0; k < DEATHS; k++) {
+        fresh[k] = takeover(0);
+        asleep[k] = takeover(100 + 7 * k);
+    }
+    qsort(fresh, DEATHS, sizeof(double), by_value);
+    qsort(asleep, DEATHS, sizeof(double), by_value);
+    printf("ms from a kill to the heir, median and worst of %d: %.1f %.1f (comes then), "
+           "%.1f %.1f (waits already)\n",
+           DEATHS, fresh[DEATHS / 2], fresh[DEATHS - 1], asleep[DEATHS / 2], asleep[DEATHS - 1]);
+
+    const pid_t other = fork();
+    if (other == 0) {
+        store_rel(&s->word, c2_os_self());
+        for (;;)
+            pause();
+    }
+    while (load_acq(&s->word) == 0)
+        c2_os_relax();
+    const uint64_t name = load_acq(&s->word);
+    const int64_t start = c2_os_now();
+    for (int k = 0; k < 1000; k++)
+        if (!c2_os_alive(name)) abort();
+    printf("us for a look whether another process lives: %.1f\n",
+           (double)(c2_os_now() - start) / 1e6);
+    kill(other, SIGKILL);
+    waitpid(other, NULL, 0);
     return 0;
 }

@@ -27,11 +27,14 @@ static uint64_t next_random(uint64_t *state) { /* xorshift64 (Marsaglia 2003) */
     return *state ^= *state << 17;
 }
 
-static edges independent(int64_t n) { return (edges){.n = n}; }
+static edges independent(int64_t n) {
+    return (edges){.n = n};
+}
 
 static edges chain(int64_t n) {
     edges e = {.n = n};
-    for (int64_t v = 1; v < n; v++) edge(&e, v - 1, v);
+    for (int64_t v = 1; v < n; v++)
+        edge(&e, v - 1, v);
     return e;
 }
 
@@ -65,7 +68,8 @@ static edges tree(int64_t leaves) {
     int64_t level = 0, size = leaves;
     e.n = leaves;
     while (size > 1) {
-        for (int64_t k = 0; k < size; k++) edge(&e, level + k, level + size + k / 2);
+        for (int64_t k = 0; k < size; k++)
+            edge(&e, level + k, level + size + k / 2);
         level += size;
         size = (size + 1) / 2;
         e.n += size;

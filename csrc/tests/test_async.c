@@ -5,7 +5,8 @@
 #include <stdbool.h>
 
 #include "check.h"
-#include "async.h"
+#include "graph.h"
+#include "net.h"
 #include "graphs.h"
 #include "platform.h"
 
@@ -32,7 +33,8 @@ static int watch(c2_context *c) {
     const c2_graph *g = w->graph;
     for (int32_t k = g->pred_at[p->v]; k < g->pred_at[p->v + 1]; k++)
         if (w->stamp[g->preds[k]] != w->stamp[p->v] + 1) add_rlx(&w->early, 1);
-    for (int64_t k = 0; k < w->turns[p->v]; k++) __asm__ volatile("" ::: "memory");
+    for (int64_t k = 0; k < w->turns[p->v]; k++)
+        __asm__ volatile("" ::: "memory");
     w->stamp[p->v]++;
     add_rlx(&w->ran, 1);
     return p->v == w->bad ? c2_fail(c, C2_VALUE, "operator %d", p->v) : C2_OK;
@@ -149,7 +151,8 @@ TEST(one_run_at_a_time) {
     c2_graph *g;
     c2_graph_of_edges(2, 0, e.from, e.to, &g);
     c2_net *net = c2_net_new(2);
-    for (int v = 0; v < 2; v++) c2_net_set(net, v, run_itself, NULL, 0, NULL, 0, NULL, NULL, 0);
+    for (int v = 0; v < 2; v++)
+        c2_net_set(net, v, run_itself, NULL, 0, NULL, 0, NULL, NULL, 0);
     busy_one = c2_async_new(net, g, 2);
     c2_run run = {0};
     CHECK_EQ(c2_async_run(busy_one, &run), C2_OK);
@@ -220,7 +223,8 @@ TEST(lanes_keep_their_operators) {
             memset(w.stamp, 0, (size_t)e.n * sizeof *w.stamp);
             CHECK_EQ(c2_async_run(a, &run), C2_OK);
             /* one worker each: a lane is a thread, and no two lanes are the same one */
-            for (int v = 3; v < 400; v++) CHECK(thread[v] == thread[v % 3]);
+            for (int v = 3; v < 400; v++)
+                CHECK(thread[v] == thread[v % 3]);
             CHECK(thread[0] != thread[1] && thread[1] != thread[2] && thread[0] != thread[2]);
             CHECK((thread[1] == c2_os_self()) == caller);
         }
@@ -264,7 +268,8 @@ TEST(a_trace_has_every_operator_once_and_in_order) {
             for (int32_t p = w.graph->pred_at[v]; p < w.graph->pred_at[v + 1]; p++)
                 CHECK(at[w.graph->preds[p]].end_ns <= at[v].begin_ns);
         CHECK_EQ(c2_async_costs(a, counts, mean, deviation), C2_OK);
-        for (int v = 0; v < 400; v++) CHECK(counts[v] == 1 && mean[v] > 0 && deviation[v] == 0);
+        for (int v = 0; v < 400; v++)
+            CHECK(counts[v] == 1 && mean[v] > 0 && deviation[v] == 0);
         CHECK_EQ(c2_async_trace(a, 0), C2_OK);
         CHECK_EQ(c2_async_profile(a, 0), C2_OK);
         c2_async_free(a);

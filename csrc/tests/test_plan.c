@@ -15,7 +15,9 @@ static int count(c2_context *c) {
     return C2_OK;
 }
 
-static int fail(c2_context *c) { return c2_fail(c, C2_VALUE, "input 0: %d given", 7); }
+static int fail(c2_context *c) {
+    return c2_fail(c, C2_VALUE, "input 0: %d given", 7);
+}
 
 typedef struct meeting {
     _Atomic uint32_t arrived;
@@ -33,7 +35,8 @@ static int meet(c2_context *c) { /* returns only when all are here */
 }
 
 static int wait_for_stop(c2_context *c) {
-    while (!c2_stopping(c)) c2_os_yield();
+    while (!c2_stopping(c))
+        c2_os_yield();
     return C2_STOPPED;
 }
 
@@ -56,7 +59,7 @@ static c2_net *net_of(c2_kernel kernel, void *handle) {
 
 static c2_step *step_of(c2_net *net, int64_t num_iter) {
     c2_step *s = c2_step_new();
-    c2_step_add_net(s, net);
+    c2_step_add_net(s, net, NULL);
     c2_step_set(s, num_iter, NULL, 0, 0, 0, 0);
     return s;
 }
@@ -81,7 +84,8 @@ TEST(substeps_share_few_threads) {
     _Atomic int64_t ran = 0;
     c2_net *net = net_of(count, (void *)&ran);
     c2_step *s = step_of(net, 200), *outer = c2_step_new();
-    for (int k = 0; k < STEPS; k++) c2_step_add_substep(outer, s);
+    for (int k = 0; k < STEPS; k++)
+        c2_step_add_substep(outer, s);
     c2_step_set(outer, 20, NULL, 0, 1, 0, 0);
     c2_run run = {0};
     CHECK(c2_step_run(outer, &run) == C2_OK);
@@ -95,7 +99,8 @@ TEST(substeps_that_wait_each_have_a_thread) {
     meeting m = {0, STEPS};
     c2_net *net = net_of(meet, &m);
     c2_step *s = step_of(net, 1), *outer = c2_step_new();
-    for (int k = 0; k < STEPS; k++) c2_step_add_substep(outer, s);
+    for (int k = 0; k < STEPS; k++)
+        c2_step_add_substep(outer, s);
     c2_step_set(outer, 1, NULL, 0, 1, 1, 0);
     for (int again = 0; again < 5; again++) {
         store_rlx(&m.arrived, 0);
@@ -123,7 +128,8 @@ TEST(the_first_failure_stops_the_siblings) {
     CHECK(strcmp(run.message, "input 0: 7 given") == 0);
     CHECK(load_rlx(&ran) == 1);
     c2_step_free(outer);
-    for (int k = 0; k < 4; k++) c2_step_free(steps[k]);
+    for (int k = 0; k < 4; k++)
+        c2_step_free(steps[k]);
     c2_net_free(bad), c2_net_free(waiting);
 }
 
@@ -133,7 +139,7 @@ TEST(a_stop_blob_ends_an_endless_step) {
     c2_blob_feed(d.stop, C2_BOOL, 0, NULL, &no);
     c2_net *net = net_of(count_down, &d);
     c2_step *s = c2_step_new();
-    c2_step_add_net(s, net);
+    c2_step_add_net(s, net, NULL);
     c2_step_set(s, -1, d.stop, 0, 0, 0, 0);
     c2_run run = {0};
     CHECK(c2_step_run(s, &run) == C2_OK);
@@ -159,7 +165,7 @@ TEST(a_reporter_runs_beside_the_work) {
     c2_net *report = net_of(count, (void *)&reports), *work = net_of(meet, &m);
     c2_step *every = step_of(report, 1), *s = step_of(work, 1), *outer = c2_step_new();
     c2_net *third = net_of(meet, &m); /* the reporter is the third to arrive: it must run */
-    c2_step_add_net(every, third);
+    c2_step_add_net(every, third, NULL);
     c2_step_set(every, 1, NULL, 0, 0, 0, 1);
     c2_step_add_substep(outer, every);
     c2_step_add_substep(outer, s);
@@ -173,7 +179,9 @@ TEST(a_reporter_runs_beside_the_work) {
 }
 
 static _Atomic int polls;
-static int interrupt(void) { return add_rlx(&polls, 1) == 2 ? C2_INTERRUPTED : C2_OK; }
+static int interrupt(void) {
+    return add_rlx(&polls, 1) == 2 ? C2_INTERRUPTED : C2_OK;
+}
 
 TEST(a_poll_interrupts_what_would_never_end) {
     c2_net *net = net_of(wait_for_stop, NULL);
@@ -205,7 +213,8 @@ TEST(jobs_are_run_or_revoked) {
         CHECK(w != NULL);
         if (w && k % 2) revoked += c2_pool_revoke(w, ticket);
     }
-    while (load_acq(&jobs_run) + revoked < JOBS) c2_os_yield(); /* the time box ends it if lost */
+    while (load_acq(&jobs_run) + revoked < JOBS)
+        c2_os_yield(); /* the time box ends it if lost */
     CHECK(load_acq(&jobs_run) + revoked == JOBS);
 }
 

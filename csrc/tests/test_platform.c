@@ -180,6 +180,7 @@ TEST(names_are_unique_and_leave_bit_31_alone) {
         const uint64_t name = load_acq(&names[t]);
         CHECK(name != 0);
         CHECK_EQ(name >> 31 & 1, 0);
+        CHECK_EQ((uint32_t)name, (uint32_t)c2_os_self()); /* the process's half */
         if (t < N) CHECK(name != c2_os_self());
     }
 }
@@ -210,7 +211,7 @@ TEST(a_child_has_a_name_of_its_own) {
     const uint64_t mine = c2_os_self(); /* cached before the fork */
     const pid_t pid = child(live_until_told, s);
     await(&s->step, 1);
-    CHECK(load_acq(&s->name) != mine);
+    CHECK((uint32_t)load_acq(&s->name) != (uint32_t)mine);
     CHECK_EQ(c2_os_self(), mine);
     CHECK_EQ(c2_os_alive(load_acq(&s->name)), 1);
     reach(&s->step, 2);
@@ -279,7 +280,7 @@ TEST(a_first_thread_that_ended_before_the_others_is_not_alive) {
 
 /* The layout of a name is that of platform_linux.c; a start time of all zeros is "unknown". */
 static uint64_t started_otherwise(uint64_t name) {
-    const uint64_t bit = UINT64_C(1) << 60, rest = UINT64_C(0xFFC0000060000000) & ~bit;
+    const uint64_t bit = UINT64_C(1) << 60, rest = UINT64_C(0xFFC0000000000000) & ~bit;
     return name & rest ? name ^ bit : name ^ bit >> 1;
 }
 

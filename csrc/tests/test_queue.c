@@ -1,5 +1,5 @@
-/* The queue of queue.h, by its numbered promises: order, capacity, closing, giving back, waking,
- * and the exact multiset of tuples under several producers and consumers. */
+/* The queue of queue.h, by its numbered promises: order, capacity, closing, giving back, waking.
+ * stress_queue.c counts the tuples under several producers and consumers. */
 #include "check.h"
 #include "platform.h"
 
@@ -16,30 +16,9 @@ static int sleep_after_it(const void *word, int size, uint64_t expected, int64_t
 #define c2_os_wait sleep_after_it
 #include "../queue.c"
 #undef c2_os_wait
+#include "queue_helpers.h"
 
 #include <pthread.h>
-
-static const c2_tensor *scalar(int64_t *value, c2_tensor *t) {
-    *t = (c2_tensor){.data = value, .size = 1, .ndim = 0, .dtype = C2_INT64};
-    return t;
-}
-
-static int put_one(c2_queue *q, int64_t value, c2_queue_stop stop, void *who) {
-    c2_tensor t;
-    const c2_tensor *tensors[] = {scalar(&value, &t)};
-    return c2_queue_put(q, tensors, stop, who);
-}
-
-/* *value is left alone unless C2_OK. */
-static int take_one(c2_queue *q, int64_t *value, int64_t timeout_ns) {
-    c2_tuple *tuple;
-    const int64_t deadline = timeout_ns < 0 ? C2_FOREVER : c2_os_now() + timeout_ns;
-    const int status = c2_queue_take(q, deadline, NULL, NULL, &tuple);
-    if (status != C2_OK) return status;
-    *value = *(int64_t *)c2_tuple_tensor(tuple, 0)->data;
-    c2_queue_done(q, tuple);
-    return status;
-}
 
 TEST(first_in_first_out) {
     c2_queue *q = c2_queue_new(3, 1);
@@ -67,7 +46,7 @@ TEST(tuples_are_copies) {
     CHECK_EQ(c2_queue_put(q, (const c2_tensor *[]){&a, &b, &empty}, NULL, NULL), C2_OK);
     x[0][0] = 100;
     flag = false;
-    c2_tuple *tuple;
+    c2_tuple *tuple = NULL;
     CHECK_EQ(c2_queue_take(q, C2_FOREVER, NULL, NULL, &tuple), C2_OK);
     const c2_tensor *t = c2_tuple_tensor(tuple, 0);
     CHECK(t->dtype == C2_FLOAT32 && t->ndim == 2 && t->shape[0] == 2 && t->shape[1] == 3);
@@ -151,7 +130,7 @@ static void *putter(void *arg) {
 
 static void *taker(void *arg) {
     job *j = arg;
-    c2_tuple *tuple;
+    c2_tuple *tuple = NULL;
     store_rel(&j->started, 1);
     j->status = c2_queue_take(j->q, C2_FOREVER, j->stop ? stop_asked : NULL, j, &tuple);
     if (j->status == C2_OK) {
@@ -183,7 +162,7 @@ TEST(full_blocks_until_done) {
     put_one(q, 1, NULL, NULL);
     pthread_t thread = start(putter, &j);
     let_it_block();
-    c2_tuple *tuple;
+    c2_tuple *tuple = NULL;
     CHECK_EQ(c2_queue_take(q, C2_FOREVER, NULL, NULL, &tuple), C2_OK);
     let_it_block();
     CHECK(!load_acq(&j.ended)); /* taken, but its place is free only when it is done */
@@ -254,7 +233,7 @@ TEST(stop_ends_every_wait) {
 TEST(given_back_is_the_oldest) {
     c2_queue *q = c2_queue_new(2, 1);
     int64_t got = -1;
-    c2_tuple *tuple;
+    c2_tuple *tuple = NULL;
     put_one(q, 1, NULL, NULL);
     put_one(q, 2, NULL, NULL);
     CHECK_EQ(c2_queue_take(q, C2_FOREVER, NULL, NULL, &tuple), C2_OK);
@@ -271,7 +250,7 @@ TEST(the_end_waits_for_what_may_come_back) {
     for (int back = 0; back < 2; back++) {
         c2_queue *q = c2_queue_new(1, 1);
         job j = {.q = q};
-        c2_tuple *tuple;
+        c2_tuple *tuple = NULL;
         put_one(q, 5, NULL, NULL);
         CHECK_EQ(c2_queue_take(q, C2_FOREVER, NULL, NULL, &tuple), C2_OK);
         c2_queue_close(q);
@@ -317,109 +296,6 @@ TEST(a_change_before_the_sleep_prevents_it) {
     c2_queue_drop(gap_queue);
 }
 
-/* ---- stress ------------------------------------------------------------------------------ */
-
-enum { PUTTERS_N = 3, TAKERS_N = 3, EACH = SANITIZED ? 2000 : 20000 };
-
-typedef struct stress {
-    c2_queue *q;
-    int64_t id;
-    int64_t out_of_order;
-    _Atomic int *seen; /* how often each value was taken */
-} stress;
-
-static void *stress_put(void *arg) {
-    stress *s = arg;
-    for (int64_t k = 0; k < EACH; k++)
-        CHECK_EQ(put_one(s->q, s->id * EACH + k, NULL, NULL), C2_OK);
-    return NULL;
-}
-
-static void *stress_take(void *arg) {
-    stress *s = arg;
-    int64_t last[PUTTERS_N] = {-1, -1, -1};
-    for (int64_t n = 0;; n++) {
-        c2_tuple *tuple;
-        const int status = c2_queue_take(s->q, C2_FOREVER, NULL, NULL, &tuple);
-        if (status != C2_OK) {
-            CHECK_EQ(status, C2_CLOSED);
-            return NULL;
-        }
-        const int64_t value = *(int64_t *)c2_tuple_tensor(tuple, 0)->data;
-        if (s->id == 0 && n % 7 == 3) { /* one taker gives some back, which breaks the order */
-            c2_queue_give_back(s->q, tuple);
-            continue;
-        }
-        c2_queue_done(s->q, tuple);
-        add_rlx(&s->seen[value], 1);
-        const int64_t from = value / EACH;
-        if (value <= last[from]) s->out_of_order++;
-        last[from] = value;
-    }
-}
-
-static void exact(int64_t capacity, int give_back) {
-    c2_queue *q = c2_queue_new(capacity, 1);
-    _Atomic int *seen = calloc(PUTTERS_N * EACH, sizeof *seen);
-    pthread_t threads[PUTTERS_N + TAKERS_N];
-    stress jobs[PUTTERS_N + TAKERS_N];
-    for (int k = 0; k < PUTTERS_N + TAKERS_N; k++) {
-        const int take = k >= PUTTERS_N;
-        jobs[k] = (stress){.q = q, .id = take ? k - PUTTERS_N + !give_back : k, .seen = seen};
-        pthread_create(&threads[k], NULL, take ? stress_take : stress_put, &jobs[k]);
-    }
-    for (int k = 0; k < PUTTERS_N; k++)
-        pthread_join(threads[k], NULL);
-    c2_queue_close(q);
-    for (int k = PUTTERS_N; k < PUTTERS_N + TAKERS_N; k++) {
-        pthread_join(threads[k], NULL);
-        if (!give_back) CHECK_EQ(jobs[k].out_of_order, 0);
-    }
-    for (int64_t v = 0; v < PUTTERS_N * EACH; v++)
-        CHECK_EQ(load_rlx(&seen[v]), 1);
-    CHECK_EQ(c2_queue_count(q), 0);
-    free(seen);
-    c2_queue_drop(q);
-}
-
-TEST(exact_with_one_place) {
-    exact(1, 0);
-}
-TEST(exact_with_many_places) {
-    exact(64, 0);
-}
-TEST(exact_with_given_back) {
-    exact(4, 1);
-}
-
-/* Promise 4. Two threads hand one token to and fro, so that each step needs both of its wakes, and
- * a lost one would end the program by its time box: slices are longer than that here. */
-enum { ROUNDS = SANITIZED ? 1000 : 10000 };
-
-static void *echo(void *arg) {
-    c2_queue **q = arg;
-    int64_t value;
-    while (take_one(q[0], &value, -1) == C2_OK)
-        put_one(q[1], value + 1, NULL, NULL);
-    return NULL;
-}
-
-TEST(no_wake_is_lost) {
-    c2_queue *q[2] = {c2_queue_new(1, 1), c2_queue_new(1, 1)};
-    pthread_t thread;
-    pthread_create(&thread, NULL, echo, q);
-    int64_t token = 0;
-    for (int k = 0; k < ROUNDS; k++) {
-        put_one(q[0], token, NULL, NULL);
-        CHECK_EQ(take_one(q[1], &token, -1), C2_OK);
-    }
-    CHECK_EQ(token, ROUNDS);
-    c2_queue_close(q[0]);
-    pthread_join(thread, NULL);
-    c2_queue_drop(q[0]);
-    c2_queue_drop(q[1]);
-}
-
 int main(void) {
     RUN(first_in_first_out);
     RUN(tuples_are_copies);
@@ -436,9 +312,5 @@ int main(void) {
     RUN(a_change_before_the_sleep_prevents_it);
     RUN(given_back_is_the_oldest);
     RUN(the_end_waits_for_what_may_come_back);
-    RUN(exact_with_one_place);
-    RUN(exact_with_many_places);
-    RUN(exact_with_given_back);
-    RUN(no_wake_is_lost);
     return report();
 }

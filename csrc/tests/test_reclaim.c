@@ -36,7 +36,8 @@ TEST(an_open_guard_holds_it_back) {
     c2_guard_enter();
     c2_guard_enter();
     CHECK(!c2_idle());
-    for (int k = 0; k < 100; k++) retire_one(&destroyed);
+    for (int k = 0; k < 100; k++)
+        retire_one(&destroyed);
     c2_guard_leave();
     CHECK(load_rlx(&destroyed) == 0 && c2_retired_pending());
     c2_guard_leave();
@@ -65,15 +66,18 @@ static void *reader(void *unused) {
 TEST(readers_never_see_half_a_change) {
     pthread_t threads[READERS];
     shared = c2_blob_new();
-    for (int k = 0; k < READERS; k++) pthread_create(&threads[k], NULL, reader, NULL);
+    for (int k = 0; k < READERS; k++)
+        pthread_create(&threads[k], NULL, reader, NULL);
     for (int k = 0; k < SHAPES; k++) {
         const int64_t size = k % 97;
         int64_t values[97];
-        for (int64_t j = 0; j < size; j++) values[j] = size;
+        for (int64_t j = 0; j < size; j++)
+            values[j] = size;
         CHECK(c2_blob_feed(shared, C2_INT64, 1, &size, values) == C2_OK);
     }
     store_rel(&writer_done, 1);
-    for (int k = 0; k < READERS; k++) pthread_join(threads[k], NULL);
+    for (int k = 0; k < READERS; k++)
+        pthread_join(threads[k], NULL);
     CHECK(!load_rlx(&mixed));
     c2_blob_free(shared);
 }

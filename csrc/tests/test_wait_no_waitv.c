@@ -5,7 +5,8 @@
 #include "wait_bodies.h"
 
 static void *sleep_on_both_halves(void *arg) {
-    while (c2_u64_load(arg, C2_ACQUIRE) == 7) c2_os_wait(arg, 8, 7, C2_FOREVER);
+    while (c2_u64_load(arg, C2_ACQUIRE) == 7)
+        c2_os_wait(arg, 8, 7, C2_FOREVER);
     return NULL;
 }
 

@@ -30,7 +30,7 @@ def fetch(name):
     return workspace.FetchBlob(name)
 
 
-# ---- fetch-add ----------------------------------------------------------------------------------
+# ---- fetch-add ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("type_", "dtype"), FETCH_ADDS)
@@ -123,7 +123,7 @@ def test_fetch_add_works_on_the_callers_memory():
     assert memory[0] == 6
 
 
-# ---- nothing is lost ------------------------------------------------------------------------------
+# ---- nothing is lost ---------------------------------------------------------------------------
 
 
 def test_threads_that_run_nets_lose_no_add():
@@ -177,7 +177,7 @@ def test_caffe2s_own_scenario(with_mutex):
     assert fetch(checksum) == 20000 * 20001 // 2
 
 
-# ---- atomic bool ----------------------------------------------------------------------------------
+# ---- atomic bool -------------------------------------------------------------------------------
 
 
 def test_atomic_bool():
@@ -226,7 +226,7 @@ def test_atomic_bool_operators_refuse_other_kinds():
         run("CheckAtomicBool", ["counter"], ["value"])
 
 
-# ---- barrier ----------------------------------------------------------------------------------------
+# ---- barrier -----------------------------------------------------------------------------------
 
 
 def test_barrier_in_place_leaves_everything():
@@ -259,10 +259,8 @@ def test_barrier_copies_to_new_names():
 )
 def test_barrier_refuses_when_the_net_is_made(inputs, outputs, words):
     feed(a=np.zeros(1), b=np.zeros(1))
-    net = core.Net("net")
     with pytest.raises(ValueError, match=words):
-        net.AsyncNetBarrier(inputs, outputs)
-        workspace.CreateNet(net)
+        run("AsyncNetBarrier", inputs, outputs)
 
 
 def test_barrier_cannot_copy_what_is_no_tensor():
@@ -274,7 +272,7 @@ def test_barrier_cannot_copy_what_is_no_tensor():
         fetch("c")  # checked before anything was changed
 
 
-# ---- iterations -------------------------------------------------------------------------------------
+# ---- iterations --------------------------------------------------------------------------------
 
 
 def test_iter_makes_its_blob():

@@ -64,7 +64,7 @@ def test_init_count_is_checked_when_the_operator_is_made(type_, value, error, wo
     run("CreateCounter", [], ["counter"], init_count=3)
     blobs = (["counter"], []) if type_ == "ResetCounter" else ([], ["counter"])
     with pytest.raises(error, match=words):
-        core.CreateOperator(type_, *blobs, init_count=value)
+        run(type_, *blobs, init_count=value)
     assert workspace.FetchBlob("counter") == 3
 
 
@@ -73,7 +73,7 @@ def test_init_count_is_checked_when_the_operator_is_made(type_, value, error, wo
 )
 def test_only_counters_count(type_):
     workspace.FeedBlob("number", np.int64(3))
-    with pytest.raises(TypeError, match=r"input 0 \('number'\).*a tensor given, a counter expected"):
+    with pytest.raises(TypeError, match=r"input 0 \('number'\).*a tensor given, a counter"):
         run(type_, ["number"], ["out"])
     with pytest.raises(ValueError, match="must be different blobs"):
         run(type_, ["number"], ["number"])

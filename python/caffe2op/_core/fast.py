@@ -15,3 +15,4 @@ if lib.c2_register_fast(ffi.cast("void *", id(_namespace))) != 0:
 Array = _namespace["Array"]
 Bool = _namespace["Bool"]
 Cell = _namespace["Cell"]
+Mutex = _namespace["Mutex"]

@@ -5,5 +5,7 @@ from caffe2op._core.fast import Cell
 
 from .array import AtomicArray
 from .boolean import AtomicBool
+from .mutex import Mutex
+from .shared import SharedArray
 
-__all__ = ["AtomicArray", "AtomicBool", "Cell", "OwnerDiedError"]
+__all__ = ["AtomicArray", "AtomicBool", "Cell", "Mutex", "OwnerDiedError", "SharedArray"]

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from caffe2op.operators.schema import suggest
+from caffe2op._core.suggest import suggest
 
 
 def _fields(cls: type) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, final
 
+from caffe2op._core.suggest import suggest
 from caffe2op.core import scopes
 from caffe2op.operators import schema
 
@@ -66,7 +67,7 @@ class BlobReference:
     def __getattr__(self, op_type: str) -> Callable[..., Any]:
         if op_type.startswith("_") or not schema.is_registered(op_type):
             raise AttributeError(f"no operator type {op_type!r} to apply to blob {self._name!r}"
-                                 f"{schema.suggest(op_type, schema.registered())}")
+                                 f"{suggest(op_type, schema.registered())}")
         if self._from_net is None:
             raise AttributeError(f"blob {self._name!r} has no net to add {op_type} to; "
                                  f"call it on a net")

@@ -10,17 +10,18 @@ threads at the same time.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from caffe2op._core import locks
+from caffe2op._core.suggest import suggest
 from caffe2op.core.defs import NetDef, OperatorDef
 from caffe2op.core.names import BlobLike, BlobReference, Blobs, ScopedBlobReference, references
 from caffe2op.core.operator import CreateOperator
 from caffe2op.operators import schema
 
 _used: dict[str, int] = {}  # net names of this process -> the number to try next
-_used_lock = threading.Lock()
+_used_lock = locks.lock()
 
 
 def _unused_name(base: str) -> str:
@@ -80,7 +81,7 @@ class Net:
         """The reference of a blob that this net defines; ValueError when it does not."""
         if not self.BlobIsDefined(name):
             raise ValueError(f"net {self._net.name!r} does not define blob {str(name)!r}"
-                             f"{schema.suggest(str(name), self._defined)}")
+                             f"{suggest(str(name), self._defined)}")
         return BlobReference(name, self)
 
     def NextName(self, prefix: str | None = None, output_id: int | None = None) -> str:
@@ -136,7 +137,7 @@ class Net:
     def __getattr__(self, op_type: str) -> Callable[..., Any]:
         if op_type.startswith("_") or not schema.is_registered(op_type):
             raise AttributeError(f"unknown operator type {op_type!r}"
-                                 f"{schema.suggest(op_type, schema.registered())}")
+                                 f"{suggest(op_type, schema.registered())}")
 
         def add(inputs: Blobs = (), outputs: Blobs | int | None = None, **kwargs: Any) -> Any:
             return self._add(op_type, inputs, outputs, **kwargs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from caffe2op._core.suggest import suggest
 from caffe2op.core import scopes
 from caffe2op.core.defs import Argument, DeviceOption, OperatorDef, make_argument
 from caffe2op.core.names import Blobs, references
@@ -52,6 +53,6 @@ def CreateOperator(
             if argument.name not in known:
                 raise ValueError(
                     f"{schema.describe(op)}: unknown argument {argument.name!r}"
-                    f"{schema.suggest(argument.name, (*known, *_FIELDS))}"
+                    f"{suggest(argument.name, (*known, *_FIELDS))}"
                 )
     return op

@@ -185,7 +185,7 @@ def _wrong_values(step: ExecutionStepDef) -> str | None:
         return (f"report_interval must be a number of milliseconds, 1 or more, "
                 f"got {step.report_interval!r}")
     for field in ("concurrent_substeps", "only_once", "create_workspace"):
-        if not isinstance(getattr(step, field), bool | int):
+        if getattr(step, field) not in (False, True):
             return f"{field} must be a bool, got {getattr(step, field)!r}"
     return None
 

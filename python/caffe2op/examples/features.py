@@ -97,7 +97,7 @@ def dense_rows(matrix: npt.NDArray[np.float32], labels: npt.NDArray[Any]) -> Row
                 labels.astype(np.float32))
 
 
-def split(rows: int, seed: int, monitored: int = 16384
+def split(rows: int, seed: int, monitored: int = 8192
           ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Row numbers, drawn at random: four fifths to train on; of the rest up to a quarter, at most
     `monitored`, to look at while training; the others for the end."""

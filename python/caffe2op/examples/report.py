@@ -4,41 +4,70 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, Self
 
+import numpy as np
+import numpy.typing as npt
+
+from caffe2op.atomics import AtomicArray
 from caffe2op.examples.training import Run
 
 REFRESH = 0.05  # seconds between two looks at the cursor
 
 
-@contextmanager
-def progress(label: str, total: int, done: Callable[[], int]) -> Iterator[None]:
-    """A bar on stderr of done() out of `total` rows while the body runs, drawn by a thread of its
-    own. Nothing is shown where stderr is no terminal or tqdm is not installed."""
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        tqdm = None
-    if tqdm is None or not sys.stderr.isatty():
-        yield
-        return
-    over = threading.Event()
-    bar = tqdm(total=total, desc=label, unit="rows", unit_scale=True, leave=False)
+class Progress:
+    """A bar on stderr over `runs` trainings of at most `rows` rows each, drawn while they run by a
+    thread of its own. Nothing is shown where stderr is no terminal or tqdm is not installed."""
 
-    def follow() -> None:
-        while not over.wait(REFRESH):
-            bar.update(min(done(), total) - bar.n)
+    def __init__(self, runs: int, rows: int) -> None:
+        self._rows = rows
+        self._begun = 0
+        self._bar: Any = None
+        with suppress(ImportError):
+            from tqdm import tqdm
 
-    thread = threading.Thread(target=follow, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-        bar.close()
+            if sys.stderr.isatty():
+                self._bar = tqdm(total=runs * rows, unit="rows", unit_scale=True, leave=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    @contextmanager
+    def watch(self, label: str, cursor: npt.NDArray[np.int64]) -> Iterator[None]:
+        """Follow the cursor of the next run while the body runs. A run that stops early counts as
+        all its rows afterwards."""
+        before = self._begun * self._rows
+        self._begun += 1
+        if self._bar is None:
+            yield
+            return
+        rows = AtomicArray(cursor).cell(0)
+        over = threading.Event()
+
+        def follow() -> None:
+            while not over.wait(REFRESH):
+                self._show(before + min(rows.load(), self._rows))
+
+        self._bar.set_description(label)
+        thread = threading.Thread(target=follow, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+            self._show(before + self._rows)
+
+    def _show(self, rows: int) -> None:
+        self._bar.n = rows
+        self._bar.refresh()
 
 
 def median(runs: list[Run]) -> Run:
@@ -62,7 +91,7 @@ def table(runs: Mapping[str, Run]) -> str:
         lines.append((
             label,
             f"{run.rows_per_second:,.0f}",
-            "not met" if to_target is None else f"{to_target:.3f} s",
+            "not met" if to_target is None else f"{1000 * to_target:.1f} ms",
             f"{run.log_loss:.4f}",
             f"{run.auc:.4f}",
             f"{run.sent:,}",

@@ -16,8 +16,8 @@ the arrays can look at them meanwhile.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +33,7 @@ Array = npt.NDArray[Any]
 WORD = np.dtype([("weight", np.float32), ("updates", np.uint32)])
 """What the operators keep in each int64 of the weights."""
 
-LOOKS = 2  # of the monitor, in one pass over the rows
+LOOKS = 4  # of the monitor, in one pass over the rows
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,13 @@ class Settings:
     merge: str = "batch"
     update: str = "atomic"
 
-    def limit(self, data: Dataset) -> int:
-        """Rows in all passes."""
-        return self.epochs * len(data.train)
+    def limit(self, rows: int) -> int:
+        """Rows in all passes over `rows`."""
+        return self.epochs * rows
 
-    def every(self, data: Dataset) -> int:
+    def every(self, rows: int) -> int:
         """Rows between two looks of the monitor."""
-        return max(1, len(data.train) // LOOKS)
+        return max(1, rows // LOOKS)
 
 
 @dataclass(frozen=True)
@@ -83,36 +83,36 @@ class Run:
         return float(met[0, 0]) if len(met) else None
 
 
-def plain_arrays(data: Dataset, settings: Settings) -> dict[str, Array]:
-    """What all workers share, by blob name; the cursor at the first row, the weights 0."""
-    arrays = {
+def shared_arrays(data: Dataset, settings: Settings) -> dict[str, Array]:
+    """What all workers share, by blob name: the cursor at the first row, the weights 0."""
+    rows = len(data.train)
+    arrays: dict[str, Array] = {
         "cursor": np.zeros(1, np.int64),
         "weights": np.zeros(data.features, np.int64),
-        "history": np.zeros((settings.limit(data) // settings.every(data), 3), np.float64),
+        "history": np.zeros((settings.limit(rows) // settings.every(rows), 3), np.float64),
     }
-    for name, rows in (("train", data.train), ("monitor", data.monitor)):
-        arrays |= {f"{name}/{part}": array for part, array in rows._asdict().items()
+    for name, part in (("train", data.train), ("monitor", data.monitor)):
+        arrays |= {f"{name}/{field}": array for field, array in part._asdict().items()
                    if array is not None}
     return arrays
 
 
-def feed_worker(k: int, arrays: dict[str, Array]) -> dict[str, Array]:
-    """Give worker k its own blobs in the current workspace. Returns the arrays behind them."""
-    own = {
-        f"table_{k}": np.zeros(2 * len(arrays["weights"]), np.int64),
-        f"sent_{k}": np.zeros(1, np.int64),
-    }
-    for name, array in own.items():
+def share(arrays: dict[str, Array]) -> None:
+    """Make each array the blob of its name in the current workspace."""
+    for name, array in arrays.items():
         workspace.ShareBlob(name, array)
-    return own
 
 
-def worker_net(k: int, arrays: dict[str, Array], data: Dataset, settings: Settings) -> core.Net:
-    """The net of worker k: one batch. Feeds the constants that it needs."""
-    workspace.FeedBlob("batch_size", np.array(settings.batch_size, np.int64))
-    workspace.FeedBlob("limit", np.array(settings.limit(data), np.int64))
-    start, table, sent, reached = f"start_{k}", f"table_{k}", f"sent_{k}", f"reached_{k}"
-    span = {"batch_size": settings.batch_size, "limit": settings.limit(data)}
+def worker_net(k: int, arrays: dict[str, Array], settings: Settings, sent: Array) -> core.Net:
+    """One batch of worker k, whose count of updates goes to `sent`. Makes the worker's own blobs
+    and the constants in the current workspace, which shares `arrays` already."""
+    limit = settings.limit(len(arrays["train/labels"]))
+    span = {"batch_size": settings.batch_size, "limit": limit}
+    for name, value in span.items():
+        workspace.FeedBlob(name, np.array(value, np.int64))
+    start, table, sent_k, reached = f"start_{k}", f"table_{k}", f"sent_{k}", f"reached_{k}"
+    workspace.FeedBlob(table, np.zeros(2 * len(arrays["weights"]), np.int64))
+    workspace.ShareBlob(sent_k, sent)
 
     def rows(name: str) -> list[str]:
         return [f"{name}/indptr", f"{name}/indices", f"{name}/labels", "weights"]
@@ -123,12 +123,12 @@ def worker_net(k: int, arrays: dict[str, Array], data: Dataset, settings: Settin
     net = core.Net(f"worker_{k}")
     net.AtomicFetchAdd64(["cursor", "batch_size"], ["cursor", start])
     net.SparseLogisticSGD(
-        [start, *rows("train"), table, sent, *values("train")], ["weights", table, sent], **span,
-        lr=settings.lr, decay=settings.decay, l2=settings.l2, merge=settings.merge,
+        [start, *rows("train"), table, sent_k, *values("train")], ["weights", table, sent_k],
+        **span, lr=settings.lr, decay=settings.decay, l2=settings.l2, merge=settings.merge,
         update=settings.update)
     net.SparseLogisticMonitor(
         [start, *rows("monitor"), "history", *values("monitor")], ["history", reached], **span,
-        every=settings.every(data), target=settings.target)
+        every=settings.every(len(arrays["train/labels"])), target=settings.target)
     net.GE([start, "limit"], f"finished_{k}")
     return net
 
@@ -146,27 +146,36 @@ def own_workspace() -> Iterator[None]:
         workspace.SwitchWorkspace(before)
 
 
-def train(data: Dataset, settings: Settings, arrays: dict[str, Array]) -> Run:
-    """Train with threads on `arrays`, as shared_arrays made them. Blocks, without the GIL."""
+Watch = Callable[[Array], AbstractContextManager[None]]
+"""Given the cursor, what is entered while training runs: a progress bar, say."""
+
+
+def unwatched(cursor: Array) -> AbstractContextManager[None]:
+    """Watches nothing."""
+    return nullcontext()
+
+
+def train(data: Dataset, settings: Settings, watch: Watch = unwatched) -> Run:
+    """Train with threads. Blocks, without the GIL."""
+    arrays = shared_arrays(data, settings)
+    sent = [np.zeros(1, np.int64) for _ in range(settings.workers)]
     with own_workspace():
-        for name, array in arrays.items():
-            workspace.ShareBlob(name, array)
+        share(arrays)
         workspace.RunOperatorOnce(core.CreateOperator("CreateAtomicBool", [], ["stop"]))
-        owned, steps = [], []
+        steps = []
         for k in range(settings.workers):
-            owned.append(feed_worker(k, arrays))
-            net = worker_net(k, arrays, data, settings)
+            net = worker_net(k, arrays, settings, sent[k])
             net.ConditionalSetAtomicBool(["stop", f"reached_{k}"], [])
             net.ConditionalSetAtomicBool(["stop", f"finished_{k}"], [])
             net.CheckAtomicBool("stop", f"stopped_{k}")
             steps.append(core.execution_step(f"work_{k}", net, should_stop_blob=f"stopped_{k}"))
         plan = core.Plan("hogwild")
         plan.AddStep(core.execution_step("workers", steps, concurrent_substeps=True))
-        began = time.monotonic()
-        workspace.RunPlan(plan)
-        seconds = time.monotonic() - began
-        sent = sum(int(own[f"sent_{k}"][0]) for k, own in enumerate(owned))
-    return result(data, settings, arrays, began, seconds, sent)
+        with watch(arrays["cursor"]):
+            began = time.monotonic()
+            workspace.RunPlan(plan)
+            seconds = time.monotonic() - began
+    return result(data, settings, arrays, began, seconds, sum(int(one[0]) for one in sent))
 
 
 def result(data: Dataset, settings: Settings, arrays: dict[str, Array], began: float,
@@ -176,7 +185,7 @@ def result(data: Dataset, settings: Settings, arrays: dict[str, Array], began: f
     probabilities = predict(arrays["weights"], data.test)
     return Run(
         seconds=seconds,
-        rows=min(int(arrays["cursor"][0]), settings.limit(data)),
+        rows=min(int(arrays["cursor"][0]), settings.limit(len(data.train))),
         points=points[np.argsort(points[:, 0])],
         target=settings.target,
         sent=sent,
@@ -188,14 +197,13 @@ def result(data: Dataset, settings: Settings, arrays: dict[str, Array], began: f
 
 def predict(weights: Array, rows: Rows) -> Array:
     """The probability of label 1 for each row."""
+    arrays: dict[str, Array] = {
+        "indptr": rows.indptr, "indices": rows.indices, "weights": weights}
+    if rows.values is not None:
+        arrays["values"] = rows.values
     with own_workspace():
-        names = ["indptr", "indices", "weights"]
-        for name, array in zip(names, (rows.indptr, rows.indices, weights), strict=True):
-            workspace.ShareBlob(name, array)
-        if rows.values is not None:
-            names.append("values")
-            workspace.ShareBlob("values", rows.values)
+        share(arrays)
         workspace.RunOperatorOnce(
-            core.CreateOperator("SparseLogisticPredict", names, ["probabilities"]))
+            core.CreateOperator("SparseLogisticPredict", list(arrays), ["probabilities"]))
         found: Array = workspace.FetchBlob("probabilities")
         return found

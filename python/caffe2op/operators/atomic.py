@@ -91,6 +91,7 @@ register(Schema(
     inputs=(2, 2),
     outputs=(0, 0),
     input_names=("atomic_bool", "condition"),
+    mutates=(0,),
     doc="""Set an atomic bool if the condition, a bool tensor of exactly one element, is true.
 
     It never clears one: only CreateAtomicBool makes it false again. Whoever then sees true

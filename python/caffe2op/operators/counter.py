@@ -31,6 +31,7 @@ register(Schema(
     args=(_INIT_COUNT,),
     input_names=("counter",),
     output_names=("previous",),
+    mutates=(0,),
     doc="Set a counter to init_count; the optional output is the int64 count before.",
 ))
 
@@ -40,6 +41,7 @@ register(Schema(
     outputs=(1, 1),
     input_names=("counter",),
     output_names=("previous",),
+    mutates=(0,),
     doc="Add 1 to a counter; the output is the int64 count before.",
 ))
 
@@ -49,6 +51,7 @@ register(Schema(
     outputs=(1, 1),
     input_names=("counter",),
     output_names=("done",),
+    mutates=(0,),
     doc="""Take 1 from a counter, below zero too; the output is a bool: true when the count before
     was zero or less. So a counter that starts at n gives false n times, and then true.""",
 ))

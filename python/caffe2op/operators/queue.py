@@ -77,6 +77,7 @@ register(Schema(
     in_place=_SHIFTED,
     waits=True,
     check=_enqueue,
+    mutates=(0,),
     doc="""Put copies of the blobs, which are tensors, behind the queue; waits while it is full.
 
     Outputs: the same blobs, or none. Fails when the queue is closed, before or while it waits.
@@ -91,6 +92,7 @@ register(Schema(
     args=(Arg("timeout_secs", "float", 0.0, "how long it waits; 0: for ever", _timeout),),
     input_names=("queue",),
     waits=True,
+    mutates=(0,),
     doc="""Take the oldest tuple into the outputs; waits while the queue is empty.
 
     Fails once the queue is closed and empty, and when nothing came within timeout_secs.
@@ -102,6 +104,7 @@ register(Schema(
     inputs=(1, 1),
     outputs=(0, 0),
     input_names=("queue",),
+    mutates=(0,),
     doc="Close a queue: nothing more goes in; what is inside can still be taken.",
 ))
 
@@ -113,6 +116,7 @@ register(Schema(
     in_place=_SHIFTED,
     waits=True,
     check=_safe_enqueue,
+    mutates=(0,),
     doc="""As EnqueueBlobs, with a last output more: a 0-D bool, true when the queue was closed
     (and nothing was put). A closed queue is no failure.""",
 ))
@@ -123,6 +127,7 @@ register(Schema(
     outputs=(2, MAX_BLOBS + 1),
     input_names=("queue",),
     waits=True,
+    mutates=(0,),
     doc="""As DequeueBlobs without a timeout, with a last output more: a 0-D bool, true once the
     queue is closed and empty (and the other outputs stay as they were). That is no failure: the
     status may be the should_stop_blob of a step.""",

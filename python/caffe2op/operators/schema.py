@@ -11,12 +11,12 @@ operation each.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from caffe2op._core import ffi
+from caffe2op._core.suggest import suggest
 from caffe2op.operators.kinds import CONVERT, INT64_MIN
 from caffe2op.operators.kinds import INT64_MAX as INT64_MAX
 
@@ -66,7 +66,8 @@ class Schema:
     output_names: tuple[str, ...] = ()
     in_place: Pairs = ()  # (input, output) that MAY be the same blob
     enforce_in_place: Pairs = ()  # pairs that MUST be
-    waits: bool = False  # may wait for another operator (queues, mutex, Python)
+    mutates: tuple[int, ...] = ()  # inputs changed without being outputs: a queue, a counter
+    waits: bool = False  # may wait for another operator (queues, Python)
     gradient: bool = False
     check: Callable[[OperatorDef], str | None] | None = None  # whatever else must hold
     doc: str = ""
@@ -130,18 +131,6 @@ def lookup(type_: str) -> Schema:
     return entry(type_)[0]
 
 
-def suggest(given: str, accepted: Iterable[str]) -> str:
-    """"; did you mean 'x'?" for a near miss, else what is accepted when that is short, else ''."""
-    known = list(accepted)
-    folded = {k.lower(): k for k in known}
-    near = difflib.get_close_matches(str(given).lower(), folded, n=1, cutoff=0.6)
-    if near:
-        return f"; did you mean {folded[near[0]]!r}?"
-    if known and len(known) <= 20:
-        return f"; accepted: {', '.join(known)}"
-    return ""
-
-
 # ---- arguments ---------------------------------------------------------------------------------
 
 
@@ -149,8 +138,8 @@ def _convert(op: OperatorDef, arg: Arg, value: Any) -> Any:
     try:
         result = CONVERT[arg.kind](value)
     except (TypeError, ValueError) as error:
-        text = f"{error}" if arg.kind == "dtype" else f"must be {error}, got {value!r}"
-        raise type(error)(f"{describe(op)}: argument {arg.name!r}: {text}") from None
+        text = f": {error}" if arg.kind == "dtype" else f" must be {error}, got {value!r}"
+        raise type(error)(f"{describe(op)}: argument {arg.name!r}{text}") from None
     wrong = arg.check(result) if arg.check else None
     if wrong:
         raise ValueError(f"{describe(op)}: argument {arg.name!r} {wrong}, got {value!r}")
@@ -195,11 +184,19 @@ def validate(op: OperatorDef, where: str = "") -> Schema:
     otherwise, whose message begins with `where` (the net, say) and the operator."""
     try:
         schema = lookup(op.type)
+        check_names(op)
         check_blobs(op, schema)
         argument_values(op, schema)
         return schema
     except (TypeError, ValueError) as error:
         raise type(error)(f"{where}: {error}" if where else str(error)) from None
+
+
+def check_names(op: OperatorDef) -> None:
+    """ValueError for a blob that is not given by its name."""
+    for name in (*op.input, *op.output, *op.control_input):
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"{describe(op)}: blobs are given by their names, got {name!r}")
 
 
 def check_blobs(op: OperatorDef, schema: Schema) -> None:
@@ -212,15 +209,16 @@ def check_blobs(op: OperatorDef, schema: Schema) -> None:
     least, most = schema.outputs
     if len(outputs) < least or (most is not None and len(outputs) > most):
         raise _wrong_count(op, "output", outputs, schema.outputs, schema.output_names)
-    for name in (*inputs, *outputs, *op.control_input):
-        if not isinstance(name, str) or not name:
-            raise ValueError(f"{describe(op)}: blobs are given by their names, got {name!r}")
     if len(outputs) > 1 and len(set(outputs)) < len(outputs):
         twice = min(name for name in outputs if outputs.count(name) > 1)
         raise ValueError(f"{describe(op)}: output {twice!r} is given twice")
-    for o, target in enumerate(outputs):
-        if target in inputs or schema.enforce_in_place:
+    if schema.enforce_in_place:
+        for o, target in enumerate(outputs):
             _check_in_place(op, schema, o, target)
+    else:
+        for o, target in enumerate(outputs):
+            if target in inputs and (inputs.index(target), o) not in schema.in_place:
+                _check_in_place(op, schema, o, target)
     if schema.check:
         wrong = schema.check(op)
         if wrong:

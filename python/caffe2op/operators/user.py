@@ -72,9 +72,10 @@ def register_operator(name: str, function: Any = None, *, inputs: Sequence[Any],
     waits: whether the function may wait for another operator; a Python one always may.
     overwrite: replace a type that was registered here before. Nets that exist keep the old one.
 
-    An output may be the blob of an input. What a blob holds is checked when the operator runs: a
-    TypeError for another dtype. Returns the function. TypeError or ValueError, naming the
-    argument, for anything else; nothing is registered then.
+    An output may be the blob of an input; that of a C function must have its dtype and shape then.
+    What a blob holds is checked when the operator runs: a TypeError for another dtype. Returns the
+    function. TypeError or ValueError, naming the argument, for anything else; nothing is
+    registered then.
     """
     if function is None:
         return functools.partial(register_operator, name, inputs=inputs, outputs=outputs, doc=doc,
@@ -128,8 +129,8 @@ def _code(argument: str, dtype: Any) -> int:
         return _ANY
     try:
         return dtype_code(dtype)
-    except ValueError as error:
-        raise ValueError(f"{argument}: {error}; or None") from None
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{argument}: {error}; or None") from None
 
 
 def _input(k: int, given: Any) -> int:

@@ -16,11 +16,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from caffe2op.core.defs import OperatorDef, PlanDef
+from caffe2op.core.defs import DeviceOption, OperatorDef, PlanDef
 from caffe2op.core.names import BlobLike
 from caffe2op.core.plan import Plan
 from caffe2op.core.steps import ExecutionStep
 from caffe2op.operators import schema
+from caffe2op.workspace.compile import check_device
 from caffe2op.workspace.python_calls import BlobView
 from caffe2op.workspace.store import MissingError, NetLike, Workspace, blob_name, current
 
@@ -82,14 +83,17 @@ def CreateBlob(name: BlobLike) -> bool:
     return True
 
 
-def FeedBlob(name: BlobLike, value: Any) -> bool:
+def FeedBlob(name: BlobLike, value: Any, device_option: DeviceOption | None = None) -> bool:
     """Make the blob a copy of `value`: a NumPy array of up to 8 dimensions, a number (0-D), or a
     list of numbers. Anything else, a string say, is kept as the Python object it is.
 
     A blob that ShareBlob made stays the caller's memory: an array of its dtype and shape is
     written into it. TypeError for a dtype that blobs do not hold (object, complex, float16,
-    strings), ValueError for too many dimensions or one that does not fit shared memory.
+    strings), ValueError for too many dimensions, for one that does not fit shared memory, and for
+    a device that is not the CPU.
     """
+    if device_option is not None:
+        check_device(f"blob {blob_name(name)!r}", device_option)
     current.workspace.put(name, lambda blob: blob.feed(value))
     return True
 
@@ -98,8 +102,8 @@ def ShareBlob(name: BlobLike, array: Any) -> bool:
     """Make the blob the caller's memory itself, not a copy: a writable, aligned, C-contiguous
     NumPy array, or another object with such a buffer. Operators then read and write it in place.
 
-    The memory is kept alive. An operator that would give the blob another shape or dtype fails
-    with a MemoryError. TypeError or ValueError for memory that is not accepted.
+    The memory is kept alive. An operator that would give the blob another shape or dtype raises a
+    ValueError. TypeError or ValueError for memory that is not accepted.
     """
     current.workspace.put(name, lambda blob: blob.share(array))
     return True
@@ -140,7 +144,7 @@ def CreateNet(net: NetLike, overwrite: bool = False, input_blobs: Iterable[BlobL
     """
     for name in [blob_name(b) for b in input_blobs]:
         CreateBlob(name)
-    return current.workspace.create_net(net, overwrite).info.name
+    return current.workspace.create_net(net, overwrite).compiled.info.name
 
 
 def RunNet(name: str | NetLike, num_iter: int = 1, allow_fail: bool = False) -> bool:

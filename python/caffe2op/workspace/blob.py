@@ -8,14 +8,13 @@ that an operator is writing in place may be old and new mixed.
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from caffe2op._core import buffers, dtypes, ffi, lib, status
+from caffe2op._core import buffers, dtypes, ffi, lib, locks, status
 
 Array = npt.NDArray[Any]
 
@@ -26,33 +25,42 @@ MAX_DIMS = 8
 _objects: dict[int, Any] = {}
 _tokens = itertools.count()
 
+
+class _Kept:
+    """An entry of _objects, for as long as this lives."""
+
+    __slots__ = ("token",)
+
+    def __init__(self, value: Any) -> None:
+        self.token = next(_tokens)
+        _objects[self.token] = value
+
+    def __del__(self) -> None:
+        _objects.pop(self.token, None)
+
+
 # Arrays that blobs shared once: C may still read their memory until nobody is inside a guard.
 _retired: list[Array] = []
 
 # Held while a blob gets an object or the caller's memory, so that what C has of a blob and what
 # Python keeps for it change together. Reentrant: a finalizer may run anywhere.
-_lock = threading.RLock()
+_lock = locks.lock()
 
 
 class Blob:
     """Owns a c2_blob and whatever Python memory it points to. Freed with its last reference: a
     net keeps its blobs, and a run keeps its net."""
 
-    __slots__ = ("__weakref__", "_shared", "_token", "c", "name")
+    __slots__ = ("_kept", "_shared", "c", "name")
 
     def __init__(self, name: str) -> None:
         blob = lib.c2_blob_new()
-        if blob == ffi.NULL:
+        if not blob:
             raise MemoryError(f"no memory for blob {name!r}")
         self.c: Any = ffi.gc(blob, lib.c2_blob_free)
         self.name = name
         self._shared: Array | None = None
-        self._token: int | None = None
-
-    def __del__(self) -> None:
-        token = getattr(self, "_token", None)
-        if token is not None:
-            _objects.pop(token, None)
+        self._kept: _Kept | None = None
 
     # ---- in ------------------------------------------------------------------------------------
 
@@ -75,7 +83,7 @@ class Blob:
         result = lib.c2_blob_feed(self.c, code, array.ndim, array.shape, data)
         if result:
             raise self._misfit(result, array.dtype, array.shape)
-        if self._token is not None:
+        if self._kept is not None:
             self._forget_object()
 
     def _misfit(self, result: int, dtype: np.dtype[Any], shape: Sequence[int]) -> Exception:
@@ -87,14 +95,11 @@ class Blob:
 
     def _feed_object(self, value: Any) -> None:
         with _lock:
-            token = next(_tokens)
-            _objects[token] = value
-            result = lib.c2_blob_object(self.c, token)
+            kept = _Kept(value)
+            result = lib.c2_blob_object(self.c, kept.token)
             if result:
-                _objects.pop(token)
                 raise status.error(result, f"blob {self.name!r}: no memory for an object")
-            self._forget_object()
-            self._token = token
+            self._kept = kept
             self._retire_array()
 
     def share(self, array: Any) -> None:
@@ -124,14 +129,13 @@ class Blob:
             lib.c2_guard_leave()
         if result:
             raise self._misfit(result, dtypes.from_code(code), shape)
-        if self._token is not None:
+        if self._kept is not None:
             self._forget_object()
 
     def _forget_object(self) -> None:
         with _lock:
-            if self._token is not None and self._token != lib.c2_blob_token(self.c):
-                _objects.pop(self._token, None)
-                self._token = None
+            if self._kept is not None and self._kept.token != lib.c2_blob_token(self.c):
+                self._kept = None
 
     def _retire_array(self) -> None:
         if self._shared is not None:
@@ -174,6 +178,15 @@ class Blob:
             return f"{self.name}, a queue"
         raise ValueError(f"blob {self.name!r} is empty: nothing was fed to it, and no operator "
                          "has written it")
+
+    def holds_a_bool(self) -> bool:
+        """Whether it is a tensor of one bool."""
+        lib.c2_guard_enter()
+        try:
+            tensor = lib.c2_blob_tensor(self.c)
+            return bool(tensor != ffi.NULL and tensor.dtype == lib.C2_BOOL and tensor.size == 1)
+        finally:
+            lib.c2_guard_leave()
 
     def describe(self) -> str:
         """Name, dtype and shape, or kind: for messages."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from caffe2op._core import ffi, lib
+from caffe2op._core.suggest import suggest
 from caffe2op.core.defs import DeviceOption, NetDef, OperatorDef
 from caffe2op.operators import schema
 from caffe2op.workspace.blob import Blob
@@ -19,28 +20,46 @@ from caffe2op.workspace.python_calls import PythonOperator
 from caffe2op.workspace.run import NetInfo, Runner
 from caffe2op.workspace.scope import Scope
 
-_kernels: dict[str, Any] = {}  # the table of C, which never changes
+# The table of C, as far as it was looked up; it never changes.
+_kernels: dict[str, Any] = {}
 
 
 class CompiledNet:
     """A c2_net with all that it points to. Constant: any number of threads may run it at the same
     time, and what its operators do to shared blobs then is theirs to order."""
 
-    __slots__ = ("info", "run", "waits")
+    __slots__ = ("_keep", "info", "waits")
 
-    def __init__(self, info: NetInfo, type_: str, waits: bool, keep: list[Any]) -> None:
+    def __init__(self, info: NetInfo, waits: bool, keep: list[Any]) -> None:
         self.info = info
         self.waits = waits
-        self.run = Runner(EXECUTORS[type_](info.c), [info], keep)
+        self._keep = keep
+
+
+class RunnableNet(Runner):
+    """A compiled net and the executor of its type; called, it runs once."""
+
+    __slots__ = ("compiled", "simple")
+
+    def __init__(self, compiled: CompiledNet, net: NetDef) -> None:
+        type_ = net.type or "simple"
+        super().__init__(EXECUTORS[type_](compiled.info.c, net), (compiled.info,), compiled)
+        self.compiled = compiled
+        self.simple = type_ == "simple"
+
+
+def runnable(net: NetDef, scope: Scope) -> RunnableNet:
+    """The net, checked, built, and ready to run; errors as compile_net."""
+    return RunnableNet(compile_net(net, scope), net)
 
 
 def compile_net(net: NetDef, scope: Scope) -> CompiledNet:
     """Check the net and build it on the blobs of the scope; its outputs are made there. ValueError
     or TypeError that names the net, the operator and the blob or argument."""
     _check_net(net)
-    type_ = check_type(net.name, net.type)
+    check_type(net.name, net.type)
     c = lib.c2_net_new(len(net.op))
-    if c == ffi.NULL:
+    if not c:
         raise MemoryError(f"net {net.name!r}: no memory for {len(net.op)} operators")
     builder = _Builder(net, NetInfo(net.name, [], ffi.gc(c, lib.c2_net_free)), scope)
     for op in net.op:
@@ -49,8 +68,11 @@ def compile_net(net: NetDef, scope: Scope) -> CompiledNet:
         except (TypeError, ValueError) as error:
             where = f"net {net.name!r}, operator {len(builder.info.ops)}"
             raise type(error)(f"{where}: {error}") from None
-    builder.check_outputs()
-    return CompiledNet(builder.info, type_, builder.waits, builder.keep)
+    try:
+        builder.check_outputs()
+    except ValueError as error:
+        raise ValueError(f"net {net.name!r}: {error}") from None
+    return CompiledNet(builder.info, builder.waits, builder.keep)
 
 
 class _Builder:
@@ -67,62 +89,72 @@ class _Builder:
         self.keep: list[Any] = []
 
     def add(self, op: OperatorDef) -> None:
+        """Check the operator and set it in the net. A plan may have thousands: what is only for
+        failures or rare cases is elsewhere."""
         if not isinstance(op, OperatorDef):
             raise TypeError(f"expected a core.OperatorDef, got {op!r}")
         known, binding = schema.entry(op.type)
         schema.check_blobs(op, known)
         packed = schema.pack_args(op, known)
         if op.device_option is not None:
-            _check_device(schema.describe(op), op.device_option)
+            check_device(schema.describe(op), op.device_option)
         if op.control_input:
-            self._inputs(op, "control_input", op.control_input)
-        inputs = self._inputs(op, "input", op.input)
+            self._find(op, "control_input", op.control_input)
+        inputs = self._find(op, "input", op.input)
         outputs = [self._scope.find_or_create(name) for name in op.output]
         self._sources.update(op.output)
-        self._set(op, known, binding, packed, inputs, outputs)
-
-    def _inputs(self, op: OperatorDef, kind: str, names: list[str]) -> list[Blob]:
-        blobs = []
-        for name in names:
-            if self._closed and name not in self._sources:
-                raise ValueError(
-                    f"{schema.describe(op)}: Source for {kind} {name} is unknown: no earlier "
-                    "operator produces it and external_input does not have it"
-                    f"{_suggest(name, self._sources)}")
-            blob = self._scope.find(name)
-            if blob is None:
-                raise ValueError(
-                    f"{schema.describe(op)}: {kind} blob {name!r} is not in the workspace and no "
-                    f"earlier operator produces it{_suggest(name, set(self._scope.names()))}")
-            blobs.append(blob)
-        return blobs
-
-    def _set(self, op: OperatorDef, known: schema.Schema, binding: schema.Binding,
-             packed: schema.PackedArgs, inputs: list[Blob], outputs: list[Blob]) -> None:
-        index = len(self.info.ops)
-        kernel = _kernel(op, binding)
-        self.info.ops.append((op.type, op.name, inputs, outputs))
-        handle = ffi.NULL
-        if binding.python is not None:
-            handle = ffi.new_handle(PythonOperator(binding.python(op), self.info, index))
-            self.keep.append(handle)
-        elif binding.handle is not None:
-            handle = binding.handle(op)
-            self.keep.append(handle)
+        info = self.info
+        index = len(info.ops)
+        info.ops.append((op.type, op.name, inputs, outputs))
+        kernel = (ffi.NULL if binding.kernel is None
+                  else _kernels.get(binding.kernel) or _find_kernel(op, binding.kernel))
+        handle = self._handle(op, binding) if binding.python or binding.handle else ffi.NULL
         if packed.n:
             self.keep.append(packed)
-        result = lib.c2_net_set(
-            self.info.c, index, kernel, handle, len(inputs), [b.c for b in inputs], len(outputs),
-            [b.c for b in outputs], packed.args, packed.n)
-        if result:
-            raise MemoryError(f"net {self.info.name!r}: no memory for operator {index}")
-        self.waits = self.waits or known.waits
+        if known.waits:
+            self.waits = True
+        if lib.c2_net_set(info.c, index, kernel, handle, len(inputs), [b.c for b in inputs],
+                          len(outputs), [b.c for b in outputs], packed.args, packed.n):
+            raise MemoryError(f"net {info.name!r}: no memory for operator {index}")
+
+    def _find(self, op: OperatorDef, kind: str, names: list[str]) -> list[Blob]:
+        if self._closed and not self._sources.issuperset(names):
+            self._check_external_names()
+            name = next(n for n in names if n not in self._sources)
+            raise ValueError(
+                f"{schema.describe(op)}: Source for {kind} {name} is unknown: no earlier operator "
+                f"produces it and external_input does not have it{_suggest(name, self._sources)}")
+        scope = self._scope
+        try:
+            return [scope[name] for name in names]
+        except KeyError as missing:
+            name = missing.args[0]
+            raise ValueError(
+                f"{schema.describe(op)}: {kind} blob {name!r} is not in the workspace and no "
+                f"earlier operator produces it{_suggest(name, set(scope.names()))}") from None
+
+    def _handle(self, op: OperatorDef, binding: schema.Binding) -> Any:
+        """What a kernel of the user's, or the Python side, finds its function by."""
+        if binding.python is not None:
+            index = len(self.info.ops) - 1
+            handle = ffi.new_handle(PythonOperator(binding.python(op), self.info, index))
+        elif binding.handle is not None:
+            handle = binding.handle(op)
+        self.keep.append(handle)
+        return handle
 
     def check_outputs(self) -> None:
         for name in self._net.external_output:
             if name not in self._sources:
-                raise ValueError(f"net {self.info.name!r}: external_output {name!r} is never "
-                                 f"produced{_suggest(name, self._sources)}")
+                self._check_external_names()
+                raise ValueError(f"external_output {name!r} is never produced"
+                                 f"{_suggest(name, self._sources)}")
+
+    def _check_external_names(self) -> None:
+        """A reference in the place of a name is found nowhere: say so, rather than that."""
+        for name in (*self._net.external_input, *self._net.external_output):
+            if not isinstance(name, str) or not name:
+                raise ValueError(f"external blobs are given by their names, got {name!r}")
 
 
 def _check_net(net: NetDef) -> None:
@@ -132,32 +164,24 @@ def _check_net(net: NetDef) -> None:
         raise ValueError(f"net {net.name!r}: num_workers must be an int of 0 or more, "
                          f"got {net.num_workers!r}")
     if net.device_option is not None:
-        _check_device(f"net {net.name!r}", net.device_option)
-    for name in (*net.external_input, *net.external_output):
-        if not isinstance(name, str) or not name:
-            raise ValueError(f"net {net.name!r}: external blobs are given by their names, "
-                             f"got {name!r}")
+        check_device(f"net {net.name!r}", net.device_option)
 
 
-def _check_device(where: str, device: DeviceOption) -> None:
+def check_device(where: str, device: DeviceOption) -> None:
+    """ValueError for any device but the CPU."""
     if device.device_type != 0:
         raise ValueError(f"{where}: device_type {device.device_type!r} is not there; "
                          "accepted: 0 (CPU)")
 
 
-def _kernel(op: OperatorDef, binding: schema.Binding) -> Any:
-    """The native kernel, or NULL for a Python function."""
-    if binding.kernel is None:
-        return ffi.NULL
-    kernel = _kernels.get(binding.kernel)
-    if kernel is None:
-        kernel = lib.c2_kernel_find(binding.kernel.encode())
-        if kernel == ffi.NULL:
-            raise ValueError(f"{schema.describe(op)}: there is no native kernel "
-                             f"{binding.kernel!r}")
-        _kernels[binding.kernel] = kernel
+def _find_kernel(op: OperatorDef, name: str) -> Any:
+    """The native kernel, looked up in C for the first time."""
+    kernel = lib.c2_kernel_find(name.encode())
+    if not kernel:
+        raise ValueError(f"{schema.describe(op)}: there is no native kernel {name!r}")
+    _kernels[name] = kernel
     return kernel
 
 
 def _suggest(name: str, known: set[str]) -> str:
-    return schema.suggest(name, known) if len(known) <= 1000 else ""
+    return suggest(name, known) if len(known) <= 1000 else ""

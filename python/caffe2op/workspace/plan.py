@@ -19,11 +19,12 @@ from functools import partial
 from typing import Any
 
 from caffe2op._core import ffi, lib
+from caffe2op._core.suggest import suggest
 from caffe2op.core.defs import ExecutionStepDef, NetDef, PlanDef
 from caffe2op.core.steps import check_step
-from caffe2op.operators.schema import suggest
 from caffe2op.workspace.blob import Blob
 from caffe2op.workspace.compile import CompiledNet, compile_net
+from caffe2op.workspace.executors import in_plan
 from caffe2op.workspace.run import NetInfo, Runner
 from caffe2op.workspace.scope import Scope
 
@@ -37,14 +38,14 @@ def compile_plan(plan: PlanDef, scope: Scope) -> Runner:
         check_step(step)
         child, _ = compiler.step(step, scope)
         compiler.add(root, child)
-    return Runner(partial(lib.c2_step_run, root), compiler.infos, compiler.keep)
+    return Runner(partial(lib.c2_step_run, root), compiler.infos, compiler.keep, compiler.explain)
 
 
 def repeated(net: CompiledNet, num_iter: int) -> Runner:
     """What runs one net again and again."""
     step = _new_step()
     lib.c2_step_set(step, num_iter, ffi.NULL, 0, 0, 0, 0)
-    _check_memory(lib.c2_step_add_net(step, net.info.c))
+    _check_memory(lib.c2_step_add_net(step, net.info.c, ffi.NULL))
     return Runner(partial(lib.c2_step_run, step), [net.info], net)
 
 
@@ -55,7 +56,7 @@ def _check_memory(result: int) -> None:
 
 def _new_step() -> Any:
     step = lib.c2_step_new()
-    _check_memory(step == ffi.NULL)
+    _check_memory(not step)
     return ffi.gc(step, lib.c2_step_free)
 
 
@@ -71,7 +72,8 @@ class _Compiler:
                                  "be unique")
         self._nets: dict[tuple[Scope, str], CompiledNet] = {}
         self.infos: list[NetInfo] = []
-        self.keep: list[Any] = []
+        self._stop_blobs: list[tuple[str, Blob]] = []
+        self.keep: list[Any] = [self._stop_blobs]
 
     def new_step(self) -> Any:
         """A c2_step that lives as long as the plan."""
@@ -115,6 +117,14 @@ class _Compiler:
             c = self._with_report(c, step, scope)
         return c, waits or bool(step.should_stop_blob)
 
+    def _add_net(self, c: Any, name: str, scope: Scope, step: ExecutionStepDef) -> bool:
+        """Let the c2_step run the net, in the way of its type; whether it may wait."""
+        net = self.net(name, scope, step)
+        how, keep = in_plan(net.info.c, self._defs[name])
+        self.keep += keep
+        _check_memory(lib.c2_step_add_net(c, net.info.c, how))
+        return net.waits
+
     def _children(self, c: Any, step: ExecutionStepDef, scope: Scope) -> bool:
         waits = False
         for substep in step.substep:
@@ -122,9 +132,7 @@ class _Compiler:
             self.add(c, child)
             waits = waits or child_waits
         for name in step.network:
-            net = self.net(name, scope, step)
-            _check_memory(lib.c2_step_add_net(c, net.info.c))
-            waits = waits or net.waits
+            waits = self._add_net(c, name, scope, step) or waits
         return waits
 
     def _instances(self, c: Any, step: ExecutionStepDef, outer: Scope,
@@ -141,12 +149,11 @@ class _Compiler:
         return outer, locals_, waits
 
     def _locals(self, step: ExecutionStepDef, scope: Scope) -> list[Blob]:
-        return list(scope.commit()) if step.create_workspace else []
+        return scope.commit() if step.create_workspace else []
 
     def _with_report(self, c: Any, step: ExecutionStepDef, scope: Scope) -> Any:
         report, around = self.new_step(), self.new_step()
-        net = self.net(step.report_net, scope, step)
-        _check_memory(lib.c2_step_add_net(report, net.info.c))
+        self._add_net(report, step.report_net, scope, step)
         lib.c2_step_set(report, 1, ffi.NULL, 0, 0, 0, step.report_interval)
         self.add(around, report)
         self.add(around, c)
@@ -155,6 +162,9 @@ class _Compiler:
 
     def _iterations(self, step: ExecutionStepDef) -> int:
         if not step.substep and not step.network:
+            if step.should_stop_blob:
+                raise ValueError(f"{self._where}, step {step.name!r}: it has nothing to run until "
+                                 f"should_stop_blob {step.should_stop_blob!r} is true")
             return 0  # nothing to repeat
         if step.num_iter is not None:
             return step.num_iter
@@ -163,11 +173,20 @@ class _Compiler:
     def _stop_blob(self, step: ExecutionStepDef, scope: Scope) -> Any:
         if not step.should_stop_blob:
             return ffi.NULL
-        blob = scope.find(step.should_stop_blob)
-        if blob is None:
+        try:
+            blob = scope[step.should_stop_blob]
+        except KeyError:
             known = set(scope.names())
             raise ValueError(f"{self._where}, step {step.name!r}: should_stop_blob "
                              f"{step.should_stop_blob!r} is not in the workspace and no net of "
-                             f"the step produces it{suggest(step.should_stop_blob, known)}")
-        self.keep.append(blob)
+                             f"the step produces it{suggest(step.should_stop_blob, known)}"
+                             ) from None
+        self._stop_blobs.append((step.name, blob))
         return blob.c
+
+    def explain(self, message: str) -> str:
+        """C does not say which step: a stop blob that holds no bool is looked for."""
+        for step, blob in self._stop_blobs:
+            if not blob.holds_a_bool():
+                return f"{self._where}, step {step!r}: {message}, got {blob.describe()}"
+        return f"{self._where}: {message}"

@@ -34,6 +34,10 @@ class NetInfo(NamedTuple):
         type_, name = self.ops[index][:2]
         return f"net {self.name!r}, operator {index}: {type_}" + (f" {name!r}" if name else "")
 
+    def inputs(self, index: int) -> str:
+        """Names, dtypes and shapes of an operator's inputs, as they are now."""
+        return ", ".join(blob.describe() for blob in self.ops[index][2]) or "none"
+
 
 class Raised(NamedTuple):
     """An exception of a Python operator, and where it came from."""
@@ -89,11 +93,17 @@ def on_main_thread() -> bool:
     return threading.get_ident() == threading.main_thread().ident
 
 
-def failure(run: Any, nets: Iterable[NetInfo]) -> BaseException:
-    """The exception for a run of these nets that failed."""
+Explain = Callable[[str], str]
+
+
+def as_it_is(message: str) -> str:
+    return message
+
+
+def failure(run: Any, nets: Iterable[NetInfo], explain: Explain = as_it_is) -> BaseException:
+    """The exception for a run of these nets that failed. `explain` completes the message of a
+    failure that is no operator's."""
     raised = _raised.pop(address(run), [])
-    if _signalled and on_main_thread():
-        return _signalled.pop(0)
     net = next((net for net in nets if net.c == run.net), None)
     if run.status == lib.C2_PYTHON and raised:
         for one in raised:
@@ -104,7 +114,12 @@ def failure(run: Any, nets: Iterable[NetInfo]) -> BaseException:
     if net is not None and 0 <= run.op < len(net.ops):
         text = with_names(text, net.ops[run.op]) or "reported failure"
         text = f"{net.where(run.op)}: {text}"
-    return status.error(run.status, text)
+    elif text:
+        text = explain(text)
+    error = status.error(run.status, text)
+    if net is not None and 0 <= run.op < len(net.ops):
+        error.add_note(f"inputs: {net.inputs(run.op)}")
+    return error
 
 
 _BLOB = re.compile(r"\b(input|output) (\d+)\b")
@@ -128,10 +143,12 @@ class Runner:
     """Runs one compiled thing again and again: keeps c2_runs for reuse, one for each thread that
     is inside at the same time. `keep` is whatever C points to meanwhile."""
 
-    __slots__ = ("_execute", "_free", "_free_polling", "_keep", "_nets")
+    __slots__ = ("_execute", "_explain", "_free", "_free_polling", "_keep", "_nets")
 
-    def __init__(self, execute: Execute, nets: Iterable[NetInfo], keep: object) -> None:
+    def __init__(self, execute: Execute, nets: Iterable[NetInfo], keep: object,
+                 explain: Explain = as_it_is) -> None:
         self._keep = keep
+        self._explain = explain
         self._execute = execute
         self._nets = nets
         self._free: list[Any] = []
@@ -150,7 +167,9 @@ class Runner:
         if result == 0:
             free.append(run)  # as good as zeroed
             return True
-        error = failure(run, self._nets)
-        if allow_fail and result == lib.C2_FAILED and not isinstance(error, KeyboardInterrupt):
+        error = failure(run, self._nets, self._explain)
+        if polls and _signalled:
+            raise _signalled.pop(0)
+        if allow_fail and result == lib.C2_FAILED:
             return False
         raise error

@@ -7,45 +7,65 @@ right: a definition that is refused leaves no trace.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from caffe2op.workspace.blob import Blob
 
 
-class Scope:
-    """Blobs by name: `known` are there already, an outer scope is looked at last."""
+class Scope(dict[str, Blob]):
+    """Blobs by name: `scope[name]` is one that was found before, is `known`, or is the outer
+    scope's; KeyError when there is none. (A dict, so that finding one again costs nothing.)"""
 
-    __slots__ = ("_known", "_outer", "new")
+    __slots__ = ("_known", "_new", "_outer")
 
     def __init__(self, known: dict[str, Blob] | None = None, outer: Scope | None = None) -> None:
+        super().__init__()
         self._known = {} if known is None else known
         self._outer = outer
-        self.new: dict[str, Blob] = {}
+        self._new: dict[str, Blob] = {}
+
+    def __missing__(self, name: str) -> Blob:
+        found = self._known.get(name)
+        if found is None:
+            if self._outer is None:
+                raise KeyError(name)
+            found = self._outer[name]
+        self[name] = found
+        return found
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
 
     def find(self, name: str) -> Blob | None:
         """The blob, or None."""
-        found = self.new.get(name) or self._known.get(name)
-        if found is None and self._outer is not None:
-            return self._outer.find(name)
-        return found
+        try:
+            return self[name]
+        except KeyError:
+            return None
 
     def find_or_create(self, name: str) -> Blob:
-        """The blob; a new empty one in this scope when there is none."""
-        found = self.find(name)
-        if found is None:
-            found = self.new[name] = Blob(name)
-        return found
+        """The blob; a new empty one in this scope when there is none. ValueError for what is no
+        name."""
+        try:
+            return self[name]
+        except KeyError:
+            if not isinstance(name, str) or not name:
+                raise ValueError(f"blobs are given by their names, got {name!r}") from None
+            found = self[name] = self._new[name] = Blob(name)
+            return found
 
     def names(self) -> Iterator[str]:
         """Every name that can be found, some of them twice."""
-        yield from self.new
+        yield from self._new
         yield from self._known
         if self._outer is not None:
             yield from self._outer.names()
 
-    def commit(self) -> Iterable[Blob]:
+    def commit(self) -> list[Blob]:
         """Make the new blobs known; returns them."""
-        self._known.update(self.new)
-        added = list(self.new.values())
-        self.new = {}
+        self._known.update(self._new)
+        added = list(self._new.values())
+        self._new = {}
         return added

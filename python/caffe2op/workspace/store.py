@@ -3,7 +3,7 @@
 | operation                      | from any thread | waits for                                |
 |--------------------------------|-----------------|------------------------------------------|
 | feed, fetch, has, blobs        | yes             | nothing                                  |
-| create_net, run_plan, compile  | yes             | another compilation in the workspace     |
+| create_net, run_plan, compile  | yes             | another compilation                      |
 | run_net                        | yes             | what its operators wait for              |
 | reset                          | yes             | a compilation; not for runs, which keep  |
 |                                |                 | their nets and blobs until they end      |
@@ -14,21 +14,23 @@ Caffe2: switching it is seen by every thread.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+from caffe2op._core import locks
+from caffe2op._core.suggest import suggest
 from caffe2op.core.defs import NetDef, OperatorDef, PlanDef
 from caffe2op.core.names import BlobLike, BlobReference
 from caffe2op.core.net import Net
 from caffe2op.core.plan import Plan
 from caffe2op.core.steps import ExecutionStep
-from caffe2op.operators.schema import suggest
 from caffe2op.workspace.blob import Blob
-from caffe2op.workspace.compile import CompiledNet, compile_net
+from caffe2op.workspace.compile import RunnableNet, runnable
 from caffe2op.workspace.plan import compile_plan, repeated
 from caffe2op.workspace.run import Runner
 from caffe2op.workspace.scope import Scope
+
+_lock = locks.lock()  # held while names are added, in any workspace
 
 NetLike = Net | NetDef
 T = TypeVar("T")
@@ -62,9 +64,8 @@ class Workspace:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._lock = threading.RLock()  # of everything that adds names
         self._blobs: dict[str, Blob] = {}
-        self.nets: dict[str, CompiledNet] = {}
+        self.nets: dict[str, RunnableNet] = {}
 
     # ---- blobs -----------------------------------------------------------------------------
 
@@ -86,7 +87,7 @@ class Workspace:
     def create_blob(self, name: BlobLike) -> Blob:
         """The blob, a new empty one when there is none."""
         name = blob_name(name)
-        with self._lock:
+        with _lock:
             found = self._blobs.get(name)
             if found is None:
                 found = self._blobs[name] = Blob(name)
@@ -101,39 +102,39 @@ class Workspace:
             return
         fresh = Blob(name)
         fill(fresh)
-        with self._lock:
+        with _lock:
             found = self._blobs.setdefault(name, fresh)
         if found is not fresh:  # another thread was faster
             fill(found)
 
     def reset(self) -> None:
         """Forget every blob and net. Runs that go on keep theirs."""
-        with self._lock:
+        with _lock:
             self._blobs = {}
             self.nets = {}
 
     # ---- nets and plans ----------------------------------------------------------------------
 
-    def _compiled(self, build: Callable[[Scope], T]) -> T:
+    def compiled(self, build: Callable[[Scope], T]) -> T:
         """What `build` makes; its new blobs are added when it succeeded."""
-        with self._lock:
+        with _lock:
             scope = Scope(self._blobs)
             result = build(scope)
             scope.commit()
             return result
 
-    def create_net(self, net: NetLike, overwrite: bool = False) -> CompiledNet:
+    def create_net(self, net: NetLike, overwrite: bool = False) -> RunnableNet:
         """Check and build the net, to be run by its name."""
         proto = net_def(net)
-        with self._lock:
+        with _lock:
             if proto.name in self.nets and not overwrite:
                 raise ValueError(f"workspace {self.name!r} has a net {proto.name!r} already; "
                                  "overwrite=True replaces it")
-            compiled = self._compiled(lambda scope: compile_net(proto, scope))
+            compiled = self.compiled(lambda scope: runnable(proto, scope))
             self.nets[proto.name] = compiled
             return compiled
 
-    def net(self, name: str | NetLike) -> CompiledNet:
+    def net(self, name: str | NetLike) -> RunnableNet:
         """The net of that name; MissingError when it was not created."""
         key = name if isinstance(name, str) else net_def(name).name
         found = self.nets.get(key)
@@ -148,16 +149,18 @@ class Workspace:
         if net is None:
             net = self.net(name)
         if num_iter == 1:
-            return net.run(allow_fail)
+            return net(allow_fail)
         if not isinstance(num_iter, int) or num_iter < 0:
-            raise ValueError(f"net {net.info.name!r}: num_iter must be an int of 0 or more, "
-                             f"got {num_iter!r}")
-        return repeated(net, num_iter)(allow_fail)
+            raise ValueError(f"net {net.compiled.info.name!r}: num_iter must be an int of 0 or "
+                             f"more, got {num_iter!r}")
+        if not net.simple:
+            return all(net(allow_fail) for _ in range(num_iter))
+        return repeated(net.compiled, num_iter)(allow_fail)
 
     def run_once(self, net: NetLike) -> bool:
         """Build the net, run it, forget it."""
         proto = net_def(net)
-        return self._compiled(lambda scope: compile_net(proto, scope)).run(False)
+        return self.compiled(lambda scope: runnable(proto, scope))(False)
 
     def run_operators(self, ops: Iterable[OperatorDef]) -> bool:
         """Run operators one after the other."""
@@ -178,7 +181,7 @@ class Workspace:
             raise TypeError(f"expected a core.Plan, a PlanDef or a core.ExecutionStep, "
                             f"got {plan!r}")
         proto = plan
-        return self._compiled(lambda scope: compile_plan(proto, scope))
+        return self.compiled(lambda scope: compile_plan(proto, scope))
 
 
 class _Current:

@@ -1,0 +1,32 @@
+"""AsyncNet: a net, or a graph of functions, run in dependency order on several workers.
+
+Imports go one way:
+
+    deadline -> future -> threads
+    instance, devices -> barrier -> program, functions -> observe -> flight
+    observe -> trace, profile -> draw
+    all of these -> net
+
+The C executor (csrc/async.c) decides how one run is done; here is what holds several runs of one
+net: instances, futures, deadlines, threads; and what shows what they did.
+"""
+
+from caffe2op.asyncnet.barrier import AsyncBarrierOp, AsyncNetBarrier, AsyncNetBarrierOp
+from caffe2op.asyncnet.future import RunFuture
+from caffe2op.asyncnet.instance import Outputs
+from caffe2op.asyncnet.net import AsyncNet
+from caffe2op.asyncnet.observe import Event, Observer, TimeObserver
+from caffe2op.asyncnet.rendezvous import Rendezvous
+
+__all__ = [
+    "AsyncBarrierOp",
+    "AsyncNet",
+    "AsyncNetBarrier",
+    "AsyncNetBarrierOp",
+    "Event",
+    "Observer",
+    "Outputs",
+    "Rendezvous",
+    "RunFuture",
+    "TimeObserver",
+]

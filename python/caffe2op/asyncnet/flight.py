@@ -1,0 +1,118 @@
+"""Runs in flight: instances that are free, and which way a run takes.
+
+A run that is alone uses all workers. While several are in flight each is done by one thread in
+program order: runs do not depend on each other, so that keeps every processor busy without a
+single wait.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from caffe2op._core import lib
+from caffe2op.asyncnet.future import Result, RunFuture
+from caffe2op.asyncnet.instance import Instance
+from caffe2op.asyncnet.observe import Observation
+from caffe2op.asyncnet.program import Program
+from caffe2op.asyncnet.threads import Threads
+from caffe2op.workspace.run import failure, new_run, on_main_thread
+
+
+class Flight:
+    """The runs of one net that were submitted."""
+
+    def __init__(self, program: Program, threads: Threads, mode: int) -> None:
+        self._program = program
+        self.threads = threads
+        self._mode = mode
+        # A mode that was asked for, and devices, hold for every run.
+        self._always_alone = mode != lib.C2_MODE_AUTO or program.placed
+        self._observation: Observation | None = None
+        self._free: dict[frozenset[str], list[Instance]] = {}
+        self.instances: list[Instance] = []
+        self._changed = threading.Condition()
+        self._futures: set[RunFuture] = set()
+
+    def submit(self, inputs: Mapping[str, Any], until: float | None) -> RunFuture:
+        """Queue a run."""
+        self._program.check_inputs(inputs)
+        future = RunFuture(lambda f: self._do(f, inputs), until, self.threads.remove)
+        with self._changed:
+            self._futures.add(future)
+        future.add_done_callback(self._ended)
+        try:
+            self.threads.put(future)
+        except RuntimeError:
+            self._ended(future)
+            raise
+        return future
+
+    def _ended(self, future: Any) -> None:
+        with self._changed:
+            self._futures.discard(future)
+            self._changed.notify_all()
+
+    def _take(self, names: frozenset[str]) -> Instance:
+        try:
+            return self._free.setdefault(names, []).pop()
+        except IndexError:
+            found = self._program.instance(names)
+            if self._observation is not None:
+                self._observation.attach(found.execute)
+            self.instances.append(found)
+            return found
+
+    def _do(self, future: RunFuture, inputs: Mapping[str, Any]) -> Result:
+        names = frozenset(inputs)
+        instance = self._take(names)
+        run = new_run(on_main_thread())
+        try:
+            instance.feed(inputs)
+            future.begin(run)
+            status = 0 if run.stop else self._execute(instance, run)
+            if status:
+                raise failure(run, instance.nets)
+            # Stopped from outside: the future knows why, and the outputs are not whole.
+            return {} if run.stop else dict(instance.outputs)
+        finally:
+            self._free[names].append(instance)
+
+    def _execute(self, instance: Instance, run: Any) -> int:
+        alone = self._always_alone or self.threads.alone()
+        if self._observation is None:
+            return (instance.execute if alone else instance.serial)(run)
+        set_mode(instance, self._mode if alone else lib.C2_MODE_SERIAL)
+        with self._observation.watch:
+            return instance.execute(run)
+
+    def observe(self, observation: Observation | None) -> None:
+        """From now on every run is to be written down, or none any more."""
+        self._observation = observation
+        for instance in self.instances:
+            set_mode(instance, self._mode)
+
+    def drain(self, stop: BaseException | None) -> None:
+        """Wait until no run is queued or running; with `stop`, end them with it."""
+        with self._changed:
+            futures = list(self._futures)
+        for future in futures:
+            if stop is not None:
+                future.abandon(stop)
+            else:
+                future.execute()  # queued runs are done here rather than waited for
+        with self._changed:
+            while self._futures:
+                self._changed.wait()
+
+    def after_fork(self) -> None:
+        """In the child: instances that were in use are the parent's."""
+        self._changed = threading.Condition()
+        self._futures = set()
+
+
+def set_mode(instance: Instance, mode: int) -> None:
+    """What the instance's runs will do."""
+    for one in instance.execute.all:
+        lib.c2_async_mode(one, mode)

@@ -1,0 +1,181 @@
+"""What an AsyncNet runs, compiled: a core.Net on the blobs of a workspace.
+
+A blob that the net writes belongs to a run, unless the net reads it before it writes it (then it
+is state that the net updates: an iteration counter, a parameter) or the caller names it as
+shared. What is given as input belongs to the run too. Everything else is the workspace's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import cached_property, partial
+from typing import Any, NamedTuple, Protocol
+
+from caffe2op._core import lib
+from caffe2op._core.suggest import suggest
+from caffe2op.asyncnet.barrier import AsyncNetBarrier
+from caffe2op.asyncnet.devices import Devices, device_name, lanes, moved_to_threads, worker_count
+from caffe2op.asyncnet.instance import Instance, Outputs
+from caffe2op.core.defs import NetDef
+from caffe2op.core.names import BlobLike
+from caffe2op.workspace import dependencies
+from caffe2op.workspace.blob import Blob
+from caffe2op.workspace.compile import CompiledNet, compile_net
+from caffe2op.workspace.dependencies import Edge
+from caffe2op.workspace.executors import InDependencyOrder, check_type
+from caffe2op.workspace.scope import Scope
+from caffe2op.workspace.store import Workspace
+
+Prepare = Callable[[Any], None]
+
+
+class Operator(NamedTuple):
+    """What reports and pictures say about an operator."""
+
+    type: str
+    label: str
+    device: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+class Program(Protocol):
+    """Makes instances of one net."""
+
+    name: str
+    workers: int
+
+    @property
+    def operators(self) -> list[Operator]: ...
+    @property
+    def placed(self) -> bool: ...
+    @property
+    def edges(self) -> list[Edge]: ...
+    def shared_instance(self) -> Instance: ...
+    def instance(self, inputs: frozenset[str]) -> Instance: ...
+    def check_inputs(self, names: Iterable[str]) -> None: ...
+
+
+class NetProgram:
+    """A NetDef in a workspace."""
+
+    def __init__(self, net: NetDef, workspace: Workspace, workers: int, inputs: Iterable[str],
+                 shared: Iterable[str], outputs: Iterable[BlobLike] | None,
+                 barriers: Iterable[AsyncNetBarrier], devices: Devices | None,
+                 prepare: Prepare) -> None:
+        check_type(net.name, net.type)
+        self.name = net.name
+        self.workers = workers if devices is None else worker_count(devices)
+        self._prepare = prepare
+        # A copy: whoever changes the definition later does not change this.
+        net = self._given = replace(net, op=list(net.op), type="")
+        self._extra = [edge for barrier in barriers for edge in barrier.edges(net)]
+        self._lanes = None
+        if devices is not None:
+            self._lanes = lanes(devices, [device_name(net, op) for op in net.op],
+                                f"net {net.name!r}")
+            net = moved_to_threads(net, devices)
+        self._net = net
+        for name in inputs:
+            workspace.create_blob(name)
+        written, updated, last = _written(net)
+        self._sources = updated | {b for op in net.op for b in op.input if b not in written}
+        self._own = self._own_blobs(written, updated, set(shared))
+        self._outputs = self._check_outputs(written, last, outputs)
+        # These blobs stay, whatever the workspace forgets later.
+        self._compiled, self._blobs = workspace.compiled(self._compile_shared)
+        self._graph: Any = dependencies.graph(self._net, self._extra)
+
+    def _own_blobs(self, written: set[str], updated: set[str], shared: set[str]) -> set[str]:
+        unknown = shared - written
+        if unknown:
+            raise ValueError(f"net {self.name!r}: shared: {min(unknown)!r} is not written by any "
+                             f"operator; blobs that are only read are shared anyway"
+                             f"{suggest(min(unknown), written)}")
+        return written - updated - shared
+
+    def _check_outputs(self, written: set[str], last: list[str],
+                       outputs: Iterable[BlobLike] | None) -> tuple[str, ...]:
+        if outputs is None:
+            return tuple(self._net.external_output) or tuple(last)
+        names = tuple(str(name) for name in outputs)
+        for name in names:
+            if name not in written:
+                raise ValueError(f"net {self.name!r}: outputs: no operator writes {name!r}"
+                                 f"{suggest(name, written)}")
+        return names
+
+    @cached_property
+    def operators(self) -> list[Operator]:
+        """Made when somebody looks: many nets are only run."""
+        net = self._given
+        return [Operator(op.type, op.name or ", ".join(op.output) or op.type,
+                         device_name(net, op), tuple(op.input), tuple(op.output))
+                for op in net.op]
+
+    @property
+    def placed(self) -> bool:
+        """Whether operators are on devices."""
+        return self._lanes is not None
+
+    @property
+    def edges(self) -> list[Edge]:
+        return dependencies.edges(self._net, self._extra)
+
+    def check_inputs(self, names: Iterable[str]) -> None:
+        """ValueError for a name that is no input."""
+        for name in names:
+            if name not in self._sources:
+                raise ValueError(f"net {self.name!r} takes no input {name!r} from outside"
+                                 f"{suggest(name, self._sources)}")
+
+    def _compile_shared(self, outer: Scope) -> tuple[CompiledNet, dict[str, Blob]]:
+        compiled = compile_net(self._net, outer)
+        return compiled, dict(outer)  # it holds every blob that was looked up in it
+
+    def _instance(self, compiled: CompiledNet, scope: Scope) -> Instance:
+        def blob(name: str) -> Blob:
+            found = scope.find(name)
+            assert found is not None
+            return found
+
+        execute = InDependencyOrder(compiled.info.c, self._graph, self.workers, self._new_async)
+        return Instance(compiled.info, execute, partial(lib.c2_net_run, compiled.info.c),
+                        lambda name, value: blob(name).feed(value),
+                        Outputs(self._outputs, lambda name: blob(name).fetch()), compiled)
+
+    def _new_async(self, one: Any) -> None:
+        if self._lanes is not None:
+            self._lanes.prepare(one)
+        self._prepare(one)
+
+    def shared_instance(self) -> Instance:
+        """On the workspace's blobs, as RunNet."""
+        return self._instance(self._compiled, Scope(self._blobs))
+
+    def instance(self, inputs: frozenset[str]) -> Instance:
+        """On blobs of its own."""
+        known = {**self._blobs, **{name: Blob(name) for name in self._own | inputs}}
+        scope = Scope(known)
+        return self._instance(compile_net(self._net, scope), scope)
+
+
+def _written(net: NetDef) -> tuple[set[str], set[str], list[str]]:
+    """Blobs that the net writes; of these, those that it reads before; and, in order, those that
+    nobody reads after their last writer."""
+    written: set[str] = set()
+    updated: set[str] = set()
+    outside: set[str] = set()
+    unread: dict[str, None] = {}
+    for op in net.op:
+        for name in op.input:
+            unread.pop(name, None)
+            if name not in written:
+                outside.add(name)
+        for name in op.output:
+            written.add(name)
+            unread[name] = None
+            if name in outside:
+                updated.add(name)
+    return written, updated, list(unread)
