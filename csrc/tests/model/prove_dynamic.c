@@ -1,4 +1,5 @@
 /* Whoever is free takes what is ready: each operator once, no worker sleeps while there is work. */
+#include "dynamic_run.h"
 #include "graph_test.h"
 
 static c2_dynamic *executor;

@@ -1,6 +1,7 @@
 /* Compiled schedules: each operator once and after its predecessors, whenever the helper comes. */
 #include "graph_test.h"
 #include "schedule.h"
+#include "static_run.h"
 
 static c2_static *executor;
 
