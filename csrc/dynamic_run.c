@@ -24,8 +24,13 @@
  *
  * No lost wake-up: a sleeper adds itself to `sleepers`, then reads `ready`; a pusher changes
  * `ready`, then reads `sleepers`; all four are seq_cst, so one of them sees the other (Dekker).
- * The bell was read before `ready`, so a ring after that keeps the sleeper from sleeping. The end
- * (remaining = 0, or a stop) is told by a ring too; a sleeper looks every 50 ms in any case.
+ * The bell was read before `ready`, so a ring after that keeps the sleeper from sleeping.
+ *
+ * The end (remaining = 0, or a stop) is told by a ring too. `remaining` and `stop` are not written
+ * in seq_cst, so who rings the end looks at `sleepers` by a read-modify-write: of that and the
+ * sleeper's own, one comes first. The sleeper's: the ring sees it. The ringer's: the sleeper's
+ * acquires from it, and so it sees the end before it sleeps. A sleeper looks every 50 ms in any
+ * case.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -152,17 +157,20 @@ static int32_t pop(const c2_dynamic *d, lane *l) {
     return op;
 }
 
-static void ring(lane *l, int32_t work) {
-    const int32_t asleep = load_sc(&l->sleepers);
+static void ring_for(lane *l, int32_t work, int32_t asleep) {
     if (asleep == 0 || work == 0) return;
     add_rlx(&l->bell, 1);
     c2_os_wake(&l->bell, 4, work < asleep ? work : asleep);
 }
 
+static void ring(lane *l, int32_t work) {
+    ring_for(l, work, load_sc(&l->sleepers));
+}
+
 /* All is done, or stopped: nobody need sleep on. */
 static void ring_the_end(c2_dynamic *d) {
     for (int32_t k = 0; k < d->lanes.count; k++)
-        ring(&d->lane[k], INT32_MAX);
+        ring_for(&d->lane[k], INT32_MAX, atomic_fetch_add(&d->lane[k].sleepers, 0));
 }
 
 /* ---- workers ---- */

@@ -6,7 +6,7 @@
  * |-------------|-------------------------------------------|-----------------------------------|
  * | epoch       | how many objects were ever retired, + 1   | c2_retire, fetch_add              |
  * | slot->seen  | 0: free. e: a guard opened when epoch = e | enter: CAS 0 -> e; leave: e -> 0  |
- * | slot->next  | the next slot; slots are never freed      | the thread that appends it, once  |
+ * | slot->next  | the next slot; slots are never freed      | who appends it, once: CAS         |
  * | limbo       | objects that wait, under limbo_lock       | c2_retire, leave                  |
  *
  * Why an object stamped s (the epoch before its own increment) may go when no slot holds a value
@@ -15,9 +15,10 @@
  * followed the swap, so it loads the new pointer: not this guard. (b) So it read epoch <= s, and
  * its slot shows that until it leaves. Could the scan miss it, because the slot was still free
  * when the scan passed? Then in the single order of seq_cst operations: swap < scan's load <
- * CAS of the slot < load of the pointer, and that load finds the new pointer. Hence the CAS, the
- * scan's load, the swap and the pointer's load are seq_cst: the store-load pattern that acquire
- * and release do not give.
+ * CAS of the slot < load of the pointer, and that load finds the new pointer. Or because the slot
+ * was appended when the scan had passed the end? The same with the CAS and the load of `next`.
+ * Hence both CASes, the scan's loads of `seen` and `next`, the swap and the pointer's load are
+ * seq_cst: the store-load pattern that acquire and release do not give. c2_idle scans alike.
  *
  * leave's release meets the acquire in the scan (its seq_cst load): whatever the guard read, it
  * read before the object is destroyed.
@@ -93,7 +94,7 @@ void c2_guard_enter(void) {
 }
 
 int c2_idle(void) {
-    for (slot *s = &first_slot; s; s = load_acq(&s->next))
+    for (slot *s = &first_slot; s; s = load_sc(&s->next))
         if (load_sc(&s->seen) != 0) return 0;
     return 1;
 }
@@ -104,7 +105,7 @@ int c2_retired_pending(void) {
 
 static uint64_t oldest_guard(void) {
     uint64_t oldest = UINT64_MAX;
-    for (slot *s = &first_slot; s; s = load_acq(&s->next)) {
+    for (slot *s = &first_slot; s; s = load_sc(&s->next)) {
         const uint64_t seen = load_sc(&s->seen);
         if (seen != 0 && seen < oldest) oldest = seen;
     }

@@ -1,0 +1,73 @@
+/* Whoever is free takes what is ready: each operator once, no worker sleeps while there is work. */
+#include "dynamic_run.h"
+#include "graph_test.h"
+
+static c2_dynamic *executor;
+
+static void make_executor(int workers) {
+    const c2_lanes lanes = {.count = 1, .workers = workers};
+    executor = c2_dynamic_new(net, graph, &lanes);
+}
+
+static void independent(void) {
+    MAKE_NET(3, {0, 2});
+    make_executor(2);
+}
+static void diamond(void) {
+    MAKE_NET(4, {0, 1}, {0, 2}, {1, 3}, {2, 3});
+    make_executor(2);
+}
+static void fan(void) { /* the helper has to be woken for what the caller makes ready */
+    MAKE_NET(4, {0, 1}, {0, 2}, {0, 3});
+    make_executor(2);
+}
+static void two_lanes(void) { /* operators 1 and 2 belong to the helper's lane */
+    static const int32_t of_op[] = {0, 1, 1, 0}, of_helper[] = {1};
+    MAKE_NET(4, {0, 1}, {0, 2}, {1, 3}, {2, 3});
+    const c2_lanes lanes = {.count = 2, .workers = 2, .of_op = of_op, .of_helper = of_helper};
+    executor = c2_dynamic_new(net, graph, &lanes);
+}
+static void helper_only(void) { /* the caller works nowhere: it only waits */
+    static const int32_t of_helper[] = {0};
+    MAKE_NET(2, {0, 1});
+    const c2_lanes lanes = {.count = 1, .of_caller = -1, .workers = 1, .of_helper = of_helper};
+    executor = c2_dynamic_new(net, graph, &lanes);
+}
+static void failing(void) {
+    fails_at = 1;
+    diamond();
+}
+
+static void caller(void) {
+    c2_dynamic_run(executor, 0, &run, NULL, NULL);
+    all_ran();
+}
+
+static void caller_of_two_runs(void) {
+    caller();
+    begin_again();
+    caller();
+}
+
+static void caller_of_failure(void) {
+    c2_dynamic_run(executor, 0, &run, NULL, NULL);
+    stopped();
+}
+
+#define TEST(text, how, who, ...)                                                                  \
+    {.name = text, .setup = how, .threads = {who}, .bounds = {__VA_ARGS__}}
+
+static const model_test tests[] = {
+    TEST("3 operators, one edge", independent, caller, .stale = 1, .spins = 1, .preemptions = 3),
+    TEST("a diamond", diamond, caller, .stale = 1, .spins = 1, .preemptions = 2),
+    TEST("a diamond, no stale loads", diamond, caller, .spins = 2, .preemptions = 3),
+    TEST("one before three", fan, caller, .stale = 1, .spins = 2, .preemptions = 2),
+    TEST("two lanes", two_lanes, caller, .stale = 1, .spins = 2, .preemptions = 2),
+    TEST("the caller only waits", helper_only, caller, .stale = 1, .spins = 2, .preemptions = 3),
+    TEST("two runs, sleeps end for no reason", independent, caller_of_two_runs, .spins = 1,
+         .spurious = 1, .preemptions = 2),
+    TEST("an operator fails", failing, caller_of_failure, .stale = 1, .spins = 1,
+         .preemptions = 2),
+    {0}};
+
+int main(int argc, char **argv) { return model_main(argc, argv, "dynamic", tests); }

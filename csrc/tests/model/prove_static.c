@@ -1,0 +1,78 @@
+/* Compiled schedules: each operator once and after its predecessors, whenever the helper comes. */
+#include "graph_test.h"
+#include "schedule.h"
+#include "static_run.h"
+
+static c2_static *executor;
+
+static void make_executor(int workers) {
+    const c2_machine machine = {.latency = 0.1f, .signal = 0.05f};
+    c2_schedule *s = c2_schedule_new(graph, workers, NULL, &machine);
+    executor = c2_static_new(net, s);
+}
+
+static void independent(void) {
+    MAKE_NET(4, {0, 3});
+    make_executor(2);
+}
+static void diamond(void) {
+    MAKE_NET(4, {0, 1}, {0, 2}, {1, 3}, {2, 3});
+    make_executor(2);
+}
+static void crossing(void) { /* two rows of two, each needs both before: waits in both directions */
+    MAKE_NET(4, {0, 2}, {1, 2}, {0, 3}, {1, 3});
+    make_executor(2);
+}
+static void three_rows(void) {
+    MAKE_NET(6, {0, 2}, {1, 2}, {0, 3}, {1, 3}, {2, 4}, {3, 4}, {2, 5}, {3, 5});
+    make_executor(2);
+}
+static void three_workers(void) {
+    MAKE_NET(4, {0, 3}, {1, 3}, {2, 3});
+    make_executor(3);
+}
+static void failing_first(void) {
+    fails_at = 0;
+    diamond();
+}
+static void failing_later(void) {
+    fails_at = 2;
+    diamond();
+}
+
+static void caller(void) {
+    c2_static_run(executor, &run, NULL, NULL);
+    all_ran();
+}
+
+static void caller_of_two_runs(void) {
+    caller();
+    begin_again();
+    caller();
+}
+
+static void caller_of_failure(void) {
+    c2_static_run(executor, &run, NULL, NULL);
+    stopped();
+}
+
+#define TEST(text, how, who, ...)                                                                  \
+    {.name = text, .setup = how, .threads = {who}, .bounds = {__VA_ARGS__}}
+
+static const model_test tests[] = {
+    TEST("4 operators, one edge", independent, caller, .stale = 1, .spins = 1, .preemptions = 3),
+    TEST("a diamond", diamond, caller, .stale = 1, .spins = 1, .preemptions = 3),
+    TEST("waits in both directions", crossing, caller, .stale = 1, .spins = 1, .preemptions = 3),
+    TEST("three rows of two", three_rows, caller, .stale = 1, .spins = 1, .preemptions = 2),
+    TEST("3 workers, two helpers", three_workers, caller, .spins = 1, .preemptions = 2),
+    TEST("two runs, the helper may retire", crossing, caller_of_two_runs, .timeouts = 1,
+         .preemptions = 2),
+    TEST("the first operator fails", failing_first, caller_of_failure, .stale = 1, .spins = 1,
+         .preemptions = 3),
+    TEST("an operator in the middle fails", failing_later, caller_of_failure, .stale = 1,
+         .spins = 1, .preemptions = 3),
+    TEST("the system refuses the helper", crossing, caller, .stale = 1, .refusals = 1,
+         .preemptions = 2),
+    {0}};
+
+int main(int argc, char **argv) { return model_main(argc, argv, "static", tests); }
