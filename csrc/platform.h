@@ -15,7 +15,8 @@
  * `expected`, until woken. Works between processes that map the same memory.
  * Returns C2_OK (woken, or the value differs, or for no reason: the caller must look again),
  * C2_TIMEOUT (deadline passed), or C2_INTERRUPTED (a signal handler ran). Never holds up a
- * wake that follows a change of the value: a change before the sleep ends it at once. */
+ * wake that follows a change of the value: a change before the sleep ends it at once. Only a
+ * sleep that returns C2_OK has used up a wake. */
 int c2_os_wait(const void *word, int size, uint64_t expected, int64_t deadline);
 
 /* Wake up to `count` sleepers in c2_os_wait on exactly this word and size. The caller changed

@@ -58,6 +58,12 @@ int c2_os_wake(const void *word, int size, int count) {
         fiber *f = &M->fiber[found[n <= count - woken ? 0 : model_choose(n)]];
         f->state = RUNNABLE;
         f->woken_with = C2_OK;
+        /* It may come to run so late that its deadline has passed as well. */
+        if (M->left.timeouts > 0 && f->deadline != C2_FOREVER && model_choose(2)) {
+            M->left.timeouts--;
+            f->clock = f->deadline;
+            f->hash = mix(f->hash, 8);
+        }
         M->changes++;
         M->idle_rounds = 0;
     }

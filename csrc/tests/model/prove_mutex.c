@@ -65,6 +65,7 @@ static void mortal(void) {
     const int status = mutex_lock(&word, -1);
     MODEL_CHECK(status == C2_OK || status == C2_OWNER_DIED);
     inside = 1;
+    load_rlx(&word); /* a step at which it can die */
     count++;
     inside = 0;
     mutex_give(&word);

@@ -44,15 +44,15 @@ static void counting_consumer(void) { /* of two producers, all they put */
     for (int k = 0; k < 2 * model_size(); k++) MODEL_CHECK(take(&taken[n_taken++]) == C2_OK);
 }
 
-/* Of two consumers one gets the tuple; both are told the end. */
-static int got[4];
+/* One of the consumers gets the tuple; all are told the end. */
+static int got[8];
 static void either_consumer(void) {
     int value, status;
     while ((status = take(&value)) == C2_OK) got[model_self()]++;
     MODEL_CHECK(status == C2_CLOSED);
 }
 static void taken_by_one(void) {
-    MODEL_CHECK(got[1] + got[2] == 1);
+    MODEL_CHECK(got[1] + got[2] + got[3] == 1);
     c2_queue_drop(queue);
     MODEL_CHECK(model_live_blocks() == 0);
 }
@@ -144,6 +144,12 @@ static const model_test tests[] = {
      .end = taken_by_one,
      .size = 1,
      .bounds = {.preemptions = 3}},
+    {.name = "three consumers told that it is closed",
+     .setup = one_place,
+     .threads = {either_consumer, either_consumer, either_consumer, closing_producer},
+     .end = taken_by_one,
+     .size = 1,
+     .bounds = {.preemptions = 2}},
     {.name = "closed while a producer waits for a place",
      .setup = one_place,
      .threads = {refused_producer, closer},
@@ -153,7 +159,7 @@ static const model_test tests[] = {
      .setup = one_place,
      .threads = {undecided_consumer, consumer, closing_producer},
      .end = one_producer_done,
-     .size = 1,
+     .size = 2,
      .bounds = {.preemptions = 3}},
     {.name = "the last of two that hold it frees it",
      .setup = held_twice,
