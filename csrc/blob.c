@@ -94,7 +94,9 @@ const c2_tensor *c2_blob_keep(c2_blob *blob, void **memory) {
     return &b->tensor;
 }
 
-void c2_memory_let_go(void *memory) { memory_drop(memory); }
+void c2_memory_let_go(void *memory) {
+    memory_drop(memory);
+}
 
 static int is_like(const c2_tensor *t, int dtype, int ndim, const int64_t *shape) {
     if (t->dtype != dtype || t->ndim != ndim) return 0;

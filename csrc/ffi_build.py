@@ -34,8 +34,15 @@ ffibuilder.set_source(
     sources=[str(Path("csrc") / name) for name in SOURCES],
     include_dirs=["csrc/include", "csrc"],
     depends=[str(p.relative_to(ROOT)) for p in sorted(HERE.rglob("*.[ch]"))],
-    extra_compile_args=["-std=c11", "-O3", "-fvisibility=hidden", "-Wall", "-Wextra",
-                        "-Wno-unused-parameter", "-Wno-cast-function-type"],
+    extra_compile_args=[
+        "-std=c11",
+        "-O3",
+        "-fvisibility=hidden",
+        "-Wall",
+        "-Wextra",
+        "-Wno-unused-parameter",
+        "-Wno-cast-function-type",
+    ],
     libraries=["pthread", "m"],
     # 3.11 is the first stable ABI with the buffer protocol and METH_FASTCALL.
     define_macros=[] if free_threaded else [("Py_LIMITED_API", "0x030b0000")],

@@ -30,10 +30,8 @@ static const struct fast_type {
     PyType_Spec *spec;
     PyTypeObject **kept; /* where C wants it too, or NULL */
 } fast_types[] = {
-    {"Array", &array_spec, &array_type},
-    {"Cell", &cell_spec, &cell_type},
-    {"Bool", &bool_spec, NULL},
-    {"Mutex", &mutex_spec, NULL},
+    {"Array", &array_spec, &array_type}, {"Cell", &cell_spec, &cell_type},
+    {"Bool", &bool_spec, NULL},          {"Mutex", &mutex_spec, NULL},
     {"NetRun", &net_run_spec, NULL},
 };
 

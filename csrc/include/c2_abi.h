@@ -46,13 +46,7 @@ enum c2_dtype {
     C2_DTYPES = 11
 };
 
-enum c2_order {
-    C2_RELAXED = 0,
-    C2_ACQUIRE = 1,
-    C2_RELEASE = 2,
-    C2_ACQ_REL = 3,
-    C2_SEQ_CST = 4
-};
+enum c2_order { C2_RELAXED = 0, C2_ACQUIRE = 1, C2_RELEASE = 2, C2_ACQ_REL = 3, C2_SEQ_CST = 4 };
 
 int64_t c2_itemsize(int dtype); /* bytes of an element; 0 for an unknown dtype */
 
@@ -143,7 +137,7 @@ const c2_tensor *c2_blob_tensor(c2_blob *blob); /* inside a guard; NULL for othe
  * memory that is the caller's. */
 const c2_tensor *c2_blob_keep(c2_blob *blob, void **memory);
 void c2_memory_let_go(void *memory);
-int c2_idle(void);                              /* 1 when nobody is inside a guard */
+int c2_idle(void); /* 1 when nobody is inside a guard */
 
 /* ---- operators (operator.c) ------------------------------------------------------------- */
 
@@ -221,8 +215,7 @@ void c2_net_free(c2_net *net);
 /* Fill operator `index`. Copies the pointer arrays; `args`, what they point to, and `handle`
  * are borrowed and must outlive the net. kernel NULL: the Python call with `handle`. */
 int c2_net_set(c2_net *net, int64_t index, c2_kernel kernel, void *handle, int n_in,
-               c2_blob *const *in, int n_out, c2_blob *const *out, const c2_arg *args,
-               int n_args);
+               c2_blob *const *in, int n_out, c2_blob *const *out, const c2_arg *args, int n_args);
 
 /* Run every operator once, in program order. Returns run->status. Blocks; release the GIL. */
 int c2_net_run(c2_net *net, c2_run *run);
@@ -264,18 +257,17 @@ typedef struct c2_graph c2_graph;
 c2_graph *c2_graph_of_blobs(int64_t n, const int64_t *in_at, const int32_t *in,
                             const int64_t *out_at, const int32_t *out, int64_t n_blobs);
 /* Of m edges from[k] -> to[k], each forward: 0 <= from[k] < to[k] < n, else C2_INDEX. */
-int c2_graph_of_edges(int64_t n, int64_t m, const int32_t *from, const int32_t *to,
-                      c2_graph **out);
+int c2_graph_of_edges(int64_t n, int64_t m, const int32_t *from, const int32_t *to, c2_graph **out);
 void c2_graph_free(c2_graph *graph);
 int64_t c2_graph_edges(const c2_graph *graph);
 
 /* ---- running a net in dependency order on several workers (async.c) ---------------------- */
 
 enum c2_mode {
-    C2_MODE_AUTO = 0,    /* measure, and take what is fastest */
-    C2_MODE_SERIAL = 1,  /* program order on the calling thread */
-    C2_MODE_STATIC = 2,  /* the compiled schedule */
-    C2_MODE_DYNAMIC = 3  /* whoever is free takes what is ready, by critical path */
+    C2_MODE_AUTO = 0,   /* measure, and take what is fastest */
+    C2_MODE_SERIAL = 1, /* program order on the calling thread */
+    C2_MODE_STATIC = 2, /* the compiled schedule */
+    C2_MODE_DYNAMIC = 3 /* whoever is free takes what is ready, by critical path */
 };
 
 /* Borrows the net and the graph. workers >= 1, the caller included. NULL when out of memory. */
@@ -298,7 +290,7 @@ int c2_async_costs(const c2_async *async, int64_t *counts, double *mean_ns, doub
 /* Between runs: keep the last `capacity` events of each worker; 0: none. */
 typedef struct c2_event {
     int32_t op;
-    int32_t worker; /* 0 is the calling thread */
+    int32_t worker;           /* 0 is the calling thread */
     int64_t begin_ns, end_ns; /* of the monotonic clock */
 } c2_event;
 int c2_async_trace(c2_async *async, int64_t capacity);
@@ -312,7 +304,7 @@ int c2_async_run(c2_async *async, c2_run *run);
 
 /* What the last runs were and took. */
 typedef struct c2_async_report {
-    int32_t mode;       /* what the next run will do */
+    int32_t mode; /* what the next run will do */
     int32_t workers;
     int64_t runs;
     double serial_ns;   /* the sum of the operators' costs, as measured */

@@ -33,7 +33,7 @@ def random_net(seed: int, n: int, python: float = 0.1, type_: str = "") -> core.
     blobs = list(SOURCES)
     for k in range(n):
         x, y = rng.choice(blobs), rng.choice(blobs)
-        written = blobs[len(SOURCES):]
+        written = blobs[len(SOURCES) :]
         kind = rng.random()
         target = rng.choice(written) if written and kind < 0.3 else f"b{k}"
         control = [rng.choice(blobs)] if rng.random() < 0.1 else []

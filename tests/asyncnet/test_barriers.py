@@ -20,14 +20,16 @@ def two_towers(log: list[str]) -> core.Net:
             with lock:
                 log.append(name)
             outputs[0].feed(1)
+
         return function
 
     for tower in "ab":
         net.Python(note(f"{tower}/0"))([], f"{tower}0", name=f"{tower}/0")
         net.Python(note(f"{tower}/1"))(f"{tower}0", f"{tower}1", name=f"{tower}/1")
     for k in range(2):
-        net.Python(note(f"c/{k}"))([], f"c{k}", name=f"c/{k}",
-                                   device_option=core.DeviceOption(0, 1))
+        net.Python(note(f"c/{k}"))(
+            [], f"c{k}", name=f"c/{k}", device_option=core.DeviceOption(0, 1)
+        )
     return net
 
 
@@ -79,8 +81,12 @@ def test_named_types(definition: type[AsyncBarrierOp], cross: int) -> None:
     net.Add(["a", "b"], "y")
     op = net.Proto().op[2]
     assert isinstance(op, core.OperatorDef)
-    assert (op.type, op.input, op.output, op.name) == ("AsyncNetBarrier", ["a", "b"], ["a", "b"],
-                                                       "meet")
+    assert (op.type, op.input, op.output, op.name) == (
+        "AsyncNetBarrier",
+        ["a", "b"],
+        ["a", "b"],
+        "meet",
+    )
     assert {a.name: a.value for a in op.arg} == {"cross_device": cross}
     assert edges(net.Proto()) == [(0, 2), (1, 2), (2, 3)]
     assert AsyncNet(net, workers=2, mode="dynamic").run()["y"] == 2

@@ -18,8 +18,9 @@ def net_on(where: dict[str, set[str]], n: int = 30) -> core.Net:
         name = ("cpu:0", "cpu:1", "gui")[k % 3]
 
         def note(inputs: list, outputs: list, name: str = name) -> None:
-            where.setdefault(name, set()).add(threading.current_thread().name
-                                              + f" {threading.get_native_id()}")
+            where.setdefault(name, set()).add(
+                threading.current_thread().name + f" {threading.get_native_id()}"
+            )
             outputs[0].feed(1)
 
         net.Python(note)([], f"x{k}", device_option=options[k % 3])
@@ -68,8 +69,9 @@ def test_a_device_has_no_more_workers_than_it_says() -> None:
             running[0] -= 1
 
     functions = {f"f{k}": work for k in range(12)}
-    made = AsyncNet.from_functions(functions, devices={"slow": 1, "cpu:0": 3},
-                                   device_of=dict.fromkeys(functions, "slow"))
+    made = AsyncNet.from_functions(
+        functions, devices={"slow": 1, "cpu:0": 3}, device_of=dict.fromkeys(functions, "slow")
+    )
     made.run()
     assert most[0] == 1
     assert made.workers == 4
@@ -79,9 +81,11 @@ def test_edges_between_devices_hold() -> None:
     names = [f"f{k}" for k in range(40)]
     functions = {name: (lambda *given: sum(given) + 1) for name in names}
     made = AsyncNet.from_functions(
-        functions, [(names[k], names[k + 1]) for k in range(39)],
+        functions,
+        [(names[k], names[k + 1]) for k in range(39)],
         devices={"a": "caller", "b": 1, "c": "thread"},
-        device_of={name: "abc"[k % 3] for k, name in enumerate(names)})
+        device_of={name: "abc"[k % 3] for k, name in enumerate(names)},
+    )
     for _ in range(20):
         assert made.run() == {"f39": 40}
 

@@ -35,8 +35,8 @@ def test_python_operator_that_raises(mode: str) -> None:
         with pytest.raises(LookupError, match="no such thing") as caught:
             run()
         assert caught.value.__notes__ == [
-            f"raised in net '{net.Name()}', operator 1: Python 'reader'; "
-            "inputs: h float32 (2, 3)"]
+            f"raised in net '{net.Name()}', operator 1: Python 'reader'; inputs: h float32 (2, 3)"
+        ]
         assert "raising" in "".join(traceback.format_exception(caught.value))
     assert not done
     made.close()
@@ -131,10 +131,12 @@ def test_net_runs_again_after_many_errors(mode: str) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_net_within_an_operator(mode: str) -> None:
-    inner = AsyncNet.from_functions({f"g{k}": (lambda k=k: k) for k in range(5)}, workers=2,
-                                    mode=mode)
+    inner = AsyncNet.from_functions(
+        {f"g{k}": (lambda k=k: k) for k in range(5)}, workers=2, mode=mode
+    )
     outer = AsyncNet.from_functions(
-        {f"f{k}": (lambda: sum(inner.run().values())) for k in range(10)}, workers=2, mode=mode)
+        {f"f{k}": (lambda: sum(inner.run().values())) for k in range(10)}, workers=2, mode=mode
+    )
     for _ in range(5):
         assert set(outer.run().values()) == {10}
 
@@ -165,8 +167,11 @@ def test_callback_runs_the_same_net(mode: str) -> None:
             made[0].run()
         return depth[0]
 
-    made.append(AsyncNet.from_functions({"again": again, "after": lambda d: d},
-                                        [("again", "after")], workers=2, mode=mode))
+    made.append(
+        AsyncNet.from_functions(
+            {"again": again, "after": lambda d: d}, [("again", "after")], workers=2, mode=mode
+        )
+    )
     assert made[0].run() == {"after": 4}
 
 

@@ -17,21 +17,28 @@ NAMES = [f"f{k}" for k in range(25)]
 def test_results_come_in_the_order_of_the_edges() -> None:
     made = AsyncNet.from_functions(
         {"a": lambda: "a", "b": lambda: "b", "join": lambda *given: "".join(given)},
-        [("b", "join"), ("x", "join"), ("a", "join"), ("b", "join")])
+        [("b", "join"), ("x", "join"), ("a", "join"), ("b", "join")],
+    )
     assert made.submit({"x": "x"}).result() == {"join": "bxab"}
 
 
 def test_functions_may_stand_in_any_order() -> None:
-    made = AsyncNet.from_functions({"c": lambda b: b + 1, "b": lambda a: a + 1, "a": lambda: 1},
-                                   [("b", "c"), ("a", "b")], outputs=["a", "c"])
+    made = AsyncNet.from_functions(
+        {"c": lambda b: b + 1, "b": lambda a: a + 1, "a": lambda: 1},
+        [("b", "c"), ("a", "b")],
+        outputs=["a", "c"],
+    )
     assert made.run() == {"a": 1, "c": 3}
 
 
 def test_order_without_results() -> None:
     seen: list[str] = []
-    made = AsyncNet.from_functions({"late": lambda: seen.append("late"),
-                                    "early": lambda: seen.append("early")},
-                                   order=[("early", "late")], workers=2, mode="dynamic")
+    made = AsyncNet.from_functions(
+        {"late": lambda: seen.append("late"), "early": lambda: seen.append("early")},
+        order=[("early", "late")],
+        workers=2,
+        mode="dynamic",
+    )
     for _ in range(20):
         made.run()
     assert seen == ["early", "late"] * 20
@@ -45,16 +52,18 @@ def test_as_called_one_after_the_other(mode: str, pairs: list[tuple[int, int]]) 
     right: dict[str, object] = {}
     for k, name in enumerate(NAMES):
         right[name] = functions[name](*[right[NAMES[u]] for u, v in pairs if v == k])
-    made = AsyncNet.from_functions(functions, [(NAMES[u], NAMES[v]) for u, v in pairs],
-                                   workers=3, mode=mode, outputs=NAMES)
+    made = AsyncNet.from_functions(
+        functions, [(NAMES[u], NAMES[v]) for u, v in pairs], workers=3, mode=mode, outputs=NAMES
+    )
     for _ in range(3):
         assert made.run() == right
 
 
 def test_independent_functions_run_at_the_same_time() -> None:
     meet = threading.Barrier(2)
-    made = AsyncNet.from_functions({"a": lambda: meet.wait(20), "b": lambda: meet.wait(20)},
-                                   workers=2, mode="dynamic")
+    made = AsyncNet.from_functions(
+        {"a": lambda: meet.wait(20), "b": lambda: meet.wait(20)}, workers=2, mode="dynamic"
+    )
     assert sorted(made.run().values()) == [0, 1]
 
 

@@ -23,7 +23,11 @@ def sleeper(mode: str = "dynamic", **more: object) -> AsyncNet:
     made = {"a": 0.02, "b": 0.004, "c": 0.002}
     return AsyncNet.from_functions(
         {name: (lambda *_, s=s: time.sleep(s)) for name, s in made.items()},
-        order=[("a", "c"), ("b", "c")], workers=2, mode=mode, **more)
+        order=[("a", "c"), ("b", "c")],
+        workers=2,
+        mode=mode,
+        **more,
+    )
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -41,7 +45,8 @@ def test_profile(mode: str) -> None:
         assert row.deviation_ns >= 0
     assert found.critical_path == [0, 2]
     assert found.critical_ns == pytest.approx(
-        found.operators[0].mean_ns + found.operators[2].mean_ns, rel=1e-6)
+        found.operators[0].mean_ns + found.operators[2].mean_ns, rel=1e-6
+    )
     assert found.serial_ns == pytest.approx(sum(r.mean_ns for r in found.operators), rel=1e-6)
     assert [(row.name, row.count) for row in found.types] == [("Python", 9)]
     assert found.runs == 3
@@ -126,8 +131,9 @@ class Noting(Observer):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_observers(mode: str) -> None:
-    net = AsyncNet.from_functions({"a": lambda: 1, "b": lambda a: a, "c": lambda b: b},
-                                  [("a", "b"), ("b", "c")], mode=mode)
+    net = AsyncNet.from_functions(
+        {"a": lambda: 1, "b": lambda a: a, "c": lambda b: b}, [("a", "b"), ("b", "c")], mode=mode
+    )
     every, one, times = Noting(), Noting(), TimeObserver()
     net.add_observer(every)
     net.add_observer(one, ["b"])

@@ -28,9 +28,14 @@ def sleeping(n, seconds=0.0):
 
 
 def run(body: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", HEAD + textwrap.dedent(body)], text=True,
-                          capture_output=True, timeout=timeout, check=False,
-                          env={**os.environ, "OPENBLAS_NUM_THREADS": "1"})  # NumPy's own
+    return subprocess.run(
+        [sys.executable, "-c", HEAD + textwrap.dedent(body)],
+        text=True,
+        capture_output=True,
+        timeout=timeout,
+        check=False,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+    )  # NumPy's own
 
 
 def check(body: str) -> str:
@@ -82,8 +87,10 @@ def test_idle_workers_use_no_processor() -> None:
     """)
 
 
-@pytest.mark.parametrize("start", ["net.run()", "net.submit().result()", "net.run(timeout=50)",
-                                   "next(net.map([{}] * 9))"])
+@pytest.mark.parametrize(
+    "start",
+    ["net.run()", "net.submit().result()", "net.run(timeout=50)", "next(net.map([{}] * 9))"],
+)
 def test_control_c(start: str) -> None:
     check(f"""
     net = sleeping(1000, 0.05)
@@ -152,7 +159,8 @@ def test_fork() -> None:
 
 @pytest.mark.parametrize("mode", ["auto", "static", "dynamic"])
 def test_exit_with_runs_in_flight(mode: str) -> None:
-    done = run(f"""
+    done = run(
+        f"""
     made = AsyncNet.from_functions({{f"f{{k}}": (lambda: time.sleep(0.01)) for k in range(10000)}},
                                    workers=2, mode={mode!r})
     futures = [made.submit() for _ in range(10)]
@@ -160,17 +168,22 @@ def test_exit_with_runs_in_flight(mode: str) -> None:
         time.sleep(0.001)
     time.sleep(0.05)
     print("leaving")
-    """, timeout=20)
+    """,
+        timeout=20,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "leaving\n"
     assert not done.stderr
 
 
 def test_exit_by_an_exception_with_runs_in_flight() -> None:
-    done = run("""
+    done = run(
+        """
     made = sleeping(10000, 0.01)
     futures = [made.submit() for _ in range(4)]
     raise SystemExit(3)
-    """, timeout=20)
+    """,
+        timeout=20,
+    )
     assert done.returncode == 3
     assert not done.stderr

@@ -77,9 +77,11 @@ def test_arrivals_and_timeouts_mixed() -> None:
 def test_processes_meet(tmp_path: object) -> None:
     memory = np.memmap(f"{tmp_path}/word", np.int64, "w+", shape=(1,))
     meeting = Rendezvous(2, memory)
-    body = ("import sys, numpy as np\nfrom caffe2op.asyncnet import Rendezvous\n"
-            "m = Rendezvous(2, np.memmap(sys.argv[1], np.int64, 'r+', shape=(1,)))\n"
-            "for _ in range(100): m.wait(20)\n")
+    body = (
+        "import sys, numpy as np\nfrom caffe2op.asyncnet import Rendezvous\n"
+        "m = Rendezvous(2, np.memmap(sys.argv[1], np.int64, 'r+', shape=(1,)))\n"
+        "for _ in range(100): m.wait(20)\n"
+    )
     child = subprocess.Popen([sys.executable, "-c", body, f"{tmp_path}/word"])
     for _ in range(100):
         meeting.wait(20)
@@ -110,7 +112,7 @@ def test_steps_of_a_plan_meet() -> None:
         meeting.add_to(net, "meet", timeout=20)
         steps.append(core.execution_step(name, net, num_iter=50))
     workspace.RunPlan(core.execution_step("both", steps, concurrent_substeps=True))
-    assert all(set(seen[k:k + 2]) == {"a", "b"} for k in range(0, 100, 2))
+    assert all(set(seen[k : k + 2]) == {"a", "b"} for k in range(0, 100, 2))
     assert meeting.waiting == 0
 
 

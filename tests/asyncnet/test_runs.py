@@ -35,7 +35,9 @@ def gated(gate: threading.Event, started: threading.Event) -> AsyncNet:
 
     return AsyncNet.from_functions(
         {"begin": lambda: 1, "wait": wait_here, "after": lambda _: "reached"},
-        [("begin", "wait"), ("wait", "after")], workers=1)
+        [("begin", "wait"), ("wait", "after")],
+        workers=1,
+    )
 
 
 def test_run_works_on_the_blobs_of_the_workspace() -> None:
@@ -92,8 +94,9 @@ def test_map_is_in_order_and_bounded() -> None:
             taken.append(k)
             yield {"x": k}
 
-    made = AsyncNet.from_functions({"slow": lambda k: time.sleep(0.001 * (k % 3)) or k},
-                                   [("x", "slow")], workers=3)
+    made = AsyncNet.from_functions(
+        {"slow": lambda k: time.sleep(0.001 * (k % 3)) or k}, [("x", "slow")], workers=3
+    )
     for done, result in enumerate(made.map(stream(), inflight=4)):
         assert result == {"slow": done}
         most = max(most, len(taken) - done)
@@ -182,8 +185,9 @@ def test_cancelled_run_skips_what_is_left() -> None:
         started.set()
         assert gate.wait(20)
 
-    made = AsyncNet.from_functions({"wait": wait_here, "after": lambda _: reached.append(1)},
-                                   [("wait", "after")], workers=2)
+    made = AsyncNet.from_functions(
+        {"wait": wait_here, "after": lambda _: reached.append(1)}, [("wait", "after")], workers=2
+    )
     future = made.submit()
     until(started.is_set)
     future.cancel()
@@ -198,7 +202,9 @@ def test_deadline_of_a_run() -> None:
     reached = []
     made = AsyncNet.from_functions(
         {"slow": lambda: gate.wait(0.15), "after": lambda _: reached.append(1)},
-        [("slow", "after")], workers=1)
+        [("slow", "after")],
+        workers=1,
+    )
     with pytest.raises(TimeoutError):
         made.run(timeout=0.02)
     with pytest.raises(TimeoutError, match="deadline"):

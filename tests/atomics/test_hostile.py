@@ -19,10 +19,22 @@ class Unlucky:
     __float__ = __index__
 
 
-@pytest.mark.parametrize("value", [
-    np.complex64(1 + 2j), np.complex128(1), np.array(1j), 1j, np.void(b"ab"), np.str_("1.5"),
-    np.datetime64(1, "s"), np.timedelta64(1, "s"), np.array("1.5"), b"1",
-], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.complex64(1 + 2j),
+        np.complex128(1),
+        np.array(1j),
+        1j,
+        np.void(b"ab"),
+        np.str_("1.5"),
+        np.datetime64(1, "s"),
+        np.timedelta64(1, "s"),
+        np.array("1.5"),
+        b"1",
+    ],
+    ids=repr,
+)
 def test_floats_of_what_is_no_real_number(value) -> None:
     array = AtomicArray(np.zeros(1))
     with warnings.catch_warnings():
@@ -82,11 +94,14 @@ def test_misaligned_indices_and_values(dtype) -> None:
     assert array.gather(indices).tolist() == [2, 7, 7]
 
 
-@pytest.mark.parametrize(("indices", "error", "text"), [
-    ([[1], [2, 3]], ValueError, "indices: NumPy makes no array of this list"),
-    ([2**70], IndexError, "indices: an int beyond 64 bits"),
-    (np.ma.array([0, 1], mask=[1, 0]), TypeError, "indices: a masked array"),
-])
+@pytest.mark.parametrize(
+    ("indices", "error", "text"),
+    [
+        ([[1], [2, 3]], ValueError, "indices: NumPy makes no array of this list"),
+        ([2**70], IndexError, "indices: an int beyond 64 bits"),
+        (np.ma.array([0, 1], mask=[1, 0]), TypeError, "indices: a masked array"),
+    ],
+)
 def test_indices_that_are_none(indices, error, text) -> None:
     array = AtomicArray(np.zeros(3, np.int64))
     for call in (array.gather, lambda i: array.add_at(i, 1)):
@@ -95,11 +110,14 @@ def test_indices_that_are_none(indices, error, text) -> None:
     assert not array.array.any()
 
 
-@pytest.mark.parametrize(("values", "error", "text"), [
-    ([[1], [2, 3]], ValueError, "values: NumPy makes no array of this list"),
-    ([2**70, 1], OverflowError, "values: an int beyond 64 bits does not fit int64"),
-    (np.ma.array([0, 1], mask=[1, 0]), TypeError, "values: a masked array"),
-])
+@pytest.mark.parametrize(
+    ("values", "error", "text"),
+    [
+        ([[1], [2, 3]], ValueError, "values: NumPy makes no array of this list"),
+        ([2**70, 1], OverflowError, "values: an int beyond 64 bits does not fit int64"),
+        (np.ma.array([0, 1], mask=[1, 0]), TypeError, "values: a masked array"),
+    ],
+)
 def test_values_that_are_none(values, error, text) -> None:
     array = AtomicArray(np.zeros(2, np.int64))
     with pytest.raises(error, match=text):

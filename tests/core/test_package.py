@@ -9,9 +9,11 @@ import caffe2op
 
 
 def test_importing_the_package_imports_nothing_of_it() -> None:
-    script = ("import sys, caffe2op; assert 'numpy' not in sys.modules; "
-              "assert not [m for m in sys.modules if m.startswith('caffe2op.')]; "
-              "caffe2op.workspace.FeedBlob; from caffe2op import core, workspace; core.Net")
+    script = (
+        "import sys, caffe2op; assert 'numpy' not in sys.modules; "
+        "assert not [m for m in sys.modules if m.startswith('caffe2op.')]; "
+        "caffe2op.workspace.FeedBlob; from caffe2op import core, workspace; core.Net"
+    )
     subprocess.run([sys.executable, "-c", script], check=True)
 
 

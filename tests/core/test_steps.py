@@ -25,9 +25,15 @@ def test_a_step_over_steps() -> None:
     one = core.execution_step("one", shared)
     two = core.execution_step("two", shared)
     parent = core.execution_step(
-        "parent", [one, two], concurrent_substeps=True, num_concurrent_instances=3,
-        create_workspace=True, run_every_ms=5, should_stop_blob=core.BlobReference("stop"),
-        only_once=True)
+        "parent",
+        [one, two],
+        concurrent_substeps=True,
+        num_concurrent_instances=3,
+        create_workspace=True,
+        run_every_ms=5,
+        should_stop_blob=core.BlobReference("stop"),
+        only_once=True,
+    )
     proto = parent.Proto()
     assert proto.substep == [one.Proto(), two.Proto()]
     assert (proto.concurrent_substeps, proto.num_concurrent_instances) == (True, 3)
@@ -37,18 +43,24 @@ def test_a_step_over_steps() -> None:
     assert parent.Nets() == [shared]
 
 
-@pytest.mark.parametrize(("kwargs", "message"), [
-    ({"num_iter": 2, "should_stop_blob": "s"}, "exclude each other"),
-    ({"only_once": True}, "only_once needs a should_stop_blob"),
-    ({"only_once": True, "num_iter": 2}, "only_once needs a should_stop_blob"),
-    ({"num_iter": -1}, "num_iter must be an int of 0 or more, got -1"),
-    ({"num_iter": 1.5}, "num_iter must be an int of 0 or more, got 1.5"),
-    ({"num_iter": True}, "num_iter must be an int of 0 or more, got True"),
-    ({"num_concurrent_instances": 0}, "num_concurrent_instances must be an int from 1 to 65536"),
-    ({"run_every_ms": -5}, "run_every_ms must be an int from 0 to 1000000000000, got -5"),
-    ({"report_interval": 5}, "report_net and report_interval go together"),
-    ({"concurrent_substeps": "yes"}, "concurrent_substeps must be a bool, got 'yes'"),
-])
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"num_iter": 2, "should_stop_blob": "s"}, "exclude each other"),
+        ({"only_once": True}, "only_once needs a should_stop_blob"),
+        ({"only_once": True, "num_iter": 2}, "only_once needs a should_stop_blob"),
+        ({"num_iter": -1}, "num_iter must be an int of 0 or more, got -1"),
+        ({"num_iter": 1.5}, "num_iter must be an int of 0 or more, got 1.5"),
+        ({"num_iter": True}, "num_iter must be an int of 0 or more, got True"),
+        (
+            {"num_concurrent_instances": 0},
+            "num_concurrent_instances must be an int from 1 to 65536",
+        ),
+        ({"run_every_ms": -5}, "run_every_ms must be an int from 0 to 1000000000000, got -5"),
+        ({"report_interval": 5}, "report_net and report_interval go together"),
+        ({"concurrent_substeps": "yes"}, "concurrent_substeps must be a bool, got 'yes'"),
+    ],
+)
 def test_contradictions(kwargs, message) -> None:
     with pytest.raises(ValueError, match=f"step 'wrong': .*{message}"):
         core.execution_step("wrong", net(), **kwargs)

@@ -37,9 +37,22 @@ def test_read_out_finds_what_the_features_say() -> None:
 def test_program(tmp_path: pathlib.Path) -> None:
     pytest.importorskip("sklearn")
     done = subprocess.run(
-        [sys.executable, "-m", "caffe2op.examples.asyncnet", "--out", str(tmp_path / "new"),
-         "--hidden", "200", "--batch", "50"],
-        capture_output=True, text=True, timeout=100, check=False)
+        [
+            sys.executable,
+            "-m",
+            "caffe2op.examples.asyncnet",
+            "--out",
+            str(tmp_path / "new"),
+            "--hidden",
+            "200",
+            "--batch",
+            "50",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert not done.stderr
     first = done.stdout.splitlines()[0]

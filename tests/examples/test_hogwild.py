@@ -32,8 +32,12 @@ def small(rows: int = 4000, features: int = 40) -> Dataset:
         indices = random.integers(0, features, (count, 8)).astype(np.int32)
         indices[:, 0] = 0
         labels = truth[indices].sum(axis=1) > 0
-        return Rows(np.arange(0, 8 * count + 1, 8, dtype=np.int64), indices.ravel(), None,
-                    labels.astype(np.float32))
+        return Rows(
+            np.arange(0, 8 * count + 1, 8, dtype=np.int64),
+            indices.ravel(),
+            None,
+            labels.astype(np.float32),
+        )
 
     return Dataset("small", "is positive", 8, features, make(rows), make(500), make(500))
 
@@ -124,7 +128,7 @@ def test_digits(how: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     label = "2 processes" if how == "processes" else "2 workers"
     for kind in ("plain loop", "1 worker", label):
         line = next(line for line in shown.splitlines() if line.startswith(kind))
-        cells = line[len(kind):].split()
+        cells = line[len(kind) :].split()
         rows, seconds, unit, loss, auc, sent, found, lost = cells
         assert float(rows.replace(",", "")) > 0
         assert (float(seconds) > 0, unit) == (True, "ms")
@@ -134,19 +138,23 @@ def test_digits(how: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["--workers", "0"], "--workers: must be a whole number of at least 1, got '0'"),
-    (["--workers", "two"], "--workers: must be a whole number of at least 1, got 'two'"),
-    (["--dataset", "cats"], "--dataset: invalid choice: 'cats'"),
-    (["--dataset", "census"], "census needs --path"),
-    (["--dataset", "census", "--path", "/nowhere.csv"], "cannot read /nowhere.csv"),
-    (["--target", "-1"], "--target: must be a number greater than 0"),
-    (["--lr", "inf"], "--lr: must be a number greater than 0, got 'inf'"),
-    (["--plot", "/nowhere/at/all.png"], "--plot: there is no directory /nowhere/at"),
-    (["--bogus"], "unrecognized arguments: --bogus"),
-])
-def test_wrong_arguments(arguments: list[str], message: str,
-                         capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--workers", "0"], "--workers: must be a whole number of at least 1, got '0'"),
+        (["--workers", "two"], "--workers: must be a whole number of at least 1, got 'two'"),
+        (["--dataset", "cats"], "--dataset: invalid choice: 'cats'"),
+        (["--dataset", "census"], "census needs --path"),
+        (["--dataset", "census", "--path", "/nowhere.csv"], "cannot read /nowhere.csv"),
+        (["--target", "-1"], "--target: must be a number greater than 0"),
+        (["--lr", "inf"], "--lr: must be a number greater than 0, got 'inf'"),
+        (["--plot", "/nowhere/at/all.png"], "--plot: there is no directory /nowhere/at"),
+        (["--bogus"], "unrecognized arguments: --bogus"),
+    ],
+)
+def test_wrong_arguments(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("pandas")
     with pytest.raises(SystemExit) as ended:
         hogwild.main(arguments)
@@ -155,8 +163,12 @@ def test_wrong_arguments(arguments: list[str], message: str,
 
 
 def test_help_explains() -> None:
-    shown = subprocess.run([sys.executable, "-m", "caffe2op.examples.hogwild", "--help"],
-                           capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        [sys.executable, "-m", "caffe2op.examples.hogwild", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     for word in (*datasets.NAMES, "--processes", "updates sent", "exit status"):
         assert word in shown
 
@@ -165,10 +177,19 @@ def test_help_explains() -> None:
 
 
 def run_with(seconds_to_target: float | None, sent: int = 10, found: int = 10) -> Run:
-    points = np.array([[0.1, 50, 0.6]] + ([[seconds_to_target, 100, 0.4]]
-                                          if seconds_to_target else []))
-    return Run(seconds=2.0, rows=100, points=points, target=0.5, sent=sent, found=found,
-               log_loss=0.45, auc=0.8)
+    points = np.array(
+        [[0.1, 50, 0.6]] + ([[seconds_to_target, 100, 0.4]] if seconds_to_target else [])
+    )
+    return Run(
+        seconds=2.0,
+        rows=100,
+        points=points,
+        target=0.5,
+        sent=sent,
+        found=found,
+        log_loss=0.45,
+        auc=0.8,
+    )
 
 
 def test_the_run_in_the_middle() -> None:
@@ -184,8 +205,9 @@ def test_the_table_shows_what_was_lost() -> None:
     assert len(set(map(len, text.splitlines()))) == 1
 
 
-def test_lost_updates_are_the_exit_status(monkeypatch: pytest.MonkeyPatch,
-                                          capsys: pytest.CaptureFixture[str]) -> None:
+def test_lost_updates_are_the_exit_status(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(datasets, "load", lambda *_, **__: small(64))
     monkeypatch.setattr(training, "train", lambda *_: run_with(0.5, sent=10, found=9))
     arguments = ["--no-plot", "--repeats", "1", "--workers", "2"]

@@ -10,12 +10,15 @@ from hypothesis import strategies as st
 from caffe2op.examples.metrics import auc, log_loss
 
 CASES = st.lists(st.tuples(st.booleans(), st.integers(1, 99)), min_size=2, max_size=60).filter(
-    lambda rows: len({label for label, _ in rows}) == 2)
+    lambda rows: len({label for label, _ in rows}) == 2
+)
 
 
 def columns(rows: list[tuple[bool, int]]) -> tuple[np.ndarray, np.ndarray]:
-    return (np.array([label for label, _ in rows], np.float32),
-            np.array([percent / 100 for _, percent in rows], np.float32))
+    return (
+        np.array([label for label, _ in rows], np.float32),
+        np.array([percent / 100 for _, percent in rows], np.float32),
+    )
 
 
 @given(CASES)
@@ -25,8 +28,9 @@ def test_against_plain_definitions(rows: list[tuple[bool, int]]) -> None:
     ones, zeros = p[labels == 1], p[labels == 0]
     wins = sum(1.0 * (a > b) + 0.5 * (a == b) for a in ones for b in zeros)
     assert auc(labels, p) == pytest.approx(wins / (len(ones) * len(zeros)))
-    loss = -np.mean([np.log(float(v) if y else 1 - float(v))
-                     for y, v in zip(labels, p, strict=True)])
+    loss = -np.mean(
+        [np.log(float(v) if y else 1 - float(v)) for y, v in zip(labels, p, strict=True)]
+    )
     assert log_loss(labels, p) == pytest.approx(loss)
 
 

@@ -49,9 +49,13 @@ def main(name: str, first_seed: int, inputs: int) -> None:
     while hostile.inputs < inputs:
         print(f"{name}: round {number}, seed {first_seed + number}", flush=True)
         left = (inputs - hostile.inputs) * done // max(hostile.inputs, 1) + 1
-        limits = settings(max_examples=min(ROUND, left) if done else FIRST, deadline=None,
-                          database=None, suppress_health_check=list(HealthCheck),
-                          phases=[Phase.generate, Phase.shrink])
+        limits = settings(
+            max_examples=min(ROUND, left) if done else FIRST,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+            phases=[Phase.generate, Phase.shrink],
+        )
         before = done
         seed(first_seed + number)(limits(given(*strategies)(watched)))()
         number += 1

@@ -33,8 +33,16 @@ from twin import Twin
 
 from caffe2op.atomics import AtomicArray, AtomicBool, Mutex, SharedArray, segment
 
-FETCHES = ("exchange", "fetch_add", "fetch_sub", "fetch_and", "fetch_or", "fetch_xor",
-           "fetch_min", "fetch_max")
+FETCHES = (
+    "exchange",
+    "fetch_add",
+    "fetch_sub",
+    "fetch_and",
+    "fetch_or",
+    "fetch_xor",
+    "fetch_min",
+    "fetch_max",
+)
 METHODS = ("load", "store", "compare_exchange", *FETCHES)
 LOADS, STORES = {"relaxed", "acquire", "seq_cst"}, {"relaxed", "release", "seq_cst"}
 ORDERS_OF = {"load": LOADS, "store": STORES}
@@ -63,8 +71,9 @@ def place_of(index: Any, shape: tuple[int, ...]) -> Any:
 @st.composite
 def indices(draw: st.DrawFn, shape: tuple[int, ...]) -> Any:
     size = int(np.prod(shape))
-    good = st.one_of(st.integers(-size, size - 1),
-                     st.tuples(*(st.integers(-n, n - 1) for n in shape)))
+    good = st.one_of(
+        st.integers(-size, size - 1), st.tuples(*(st.integers(-n, n - 1) for n in shape))
+    )
     one = st.one_of(st.integers(-size - 2, size + 1), values)
     return draw(st.one_of(good, good, one, st.tuples(one), st.tuples(one, one)))
 
@@ -80,8 +89,9 @@ def elements(data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 5))):
         method = data.draw(st.sampled_from(METHODS))
         index = data.draw(indices(shape))
-        given_values = [data.draw(values) for _ in range({"load": 0, "compare_exchange": 2}.get(
-            method, 1))]
+        given_values = [
+            data.draw(values) for _ in range({"load": 0, "compare_exchange": 2}.get(method, 1))
+        ]
         order = data.draw(orders)
         before = fenced.array.copy()
         kwargs = {"order": order} if data.draw(st.booleans()) else {}
@@ -110,11 +120,13 @@ def elements(data: st.DataObject) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             if cell is None:
-                result = attempt(lambda m=method, i=index, v=given_values, k=kwargs:
-                                 getattr(real, m)(i, *v, **k))
+                result = attempt(
+                    lambda m=method, i=index, v=given_values, k=kwargs: getattr(real, m)(i, *v, **k)
+                )
             else:
-                result = attempt(lambda m=method, c=cell, v=given_values, k=kwargs:
-                                 getattr(c, m)(*v, **k))
+                result = attempt(
+                    lambda m=method, c=cell, v=given_values, k=kwargs: getattr(c, m)(*v, **k)
+                )
         assert fenced.intact()
         if wrong:
             assert isinstance(result.error, tuple(wrong)), (method, result, wrong)
@@ -130,16 +142,21 @@ def elements(data: st.DataObject) -> None:
                 wanted = twin.compare_exchange(place, *exact)
             else:
                 wanted = twin.fetch(method, place, exact[0])
-        assert same_bits(np.array(result.value, object if wanted is None else None),
-                         np.array(wanted, object if wanted is None else None))
+        assert same_bits(
+            np.array(result.value, object if wanted is None else None),
+            np.array(wanted, object if wanted is None else None),
+        )
         assert same_bits(fenced.array, twin.array), (method, result)
 
 
 @fuzz(arrays(), st.one_of(st.none(), st.sampled_from([*DTYPES, "O", ">i4", 5, object(), "c16"])))
 def buffers(given_array: Any, dtype: Any) -> None:
     """Made of anything: refused, or a view whose first and last elements work."""
-    for made in (attempt(lambda: AtomicArray(given_array, dtype)),
-                 attempt(lambda: AtomicBool(given_array)), attempt(lambda: Mutex(given_array))):
+    for made in (
+        attempt(lambda: AtomicArray(given_array, dtype)),
+        attempt(lambda: AtomicBool(given_array)),
+        attempt(lambda: Mutex(given_array)),
+    ):
         if isinstance(made.value, AtomicArray):
             real = made.value
             memory = np.asarray(given_array)
@@ -170,14 +187,25 @@ def bulk(data: st.DataObject) -> None:
     fenced = Fenced(dtype, shape)
     fenced.array[...] = np.arange(fenced.array.size).reshape(shape) % 3
     real, size = AtomicArray(fenced.array), fenced.array.size
-    overlapping = real.array.reshape(-1)[data.draw(st.integers(0, size - 1)):]
+    overlapping = real.array.reshape(-1)[data.draw(st.integers(0, size - 1)) :]
     good = st.lists(st.integers(-size, size - 1), max_size=6).map(
-        lambda v: np.array(v, data.draw(st.sampled_from(["i4", "i8", "i1", "u8", ">i8"]))
-                           if all(i >= 0 for i in v) else "i8"))
-    where = data.draw(st.one_of(good, good, arrays(), ints, junk, st.just(overlapping),
-                                st.lists(values, max_size=3)))
-    amounts = data.draw(st.one_of(st.integers(-3, 3), arrays(), values, st.just(overlapping),
-                                  st.lists(values, max_size=3)))
+        lambda v: np.array(
+            v,
+            data.draw(st.sampled_from(["i4", "i8", "i1", "u8", ">i8"]))
+            if all(i >= 0 for i in v)
+            else "i8",
+        )
+    )
+    where = data.draw(
+        st.one_of(
+            good, good, arrays(), ints, junk, st.just(overlapping), st.lists(values, max_size=3)
+        )
+    )
+    amounts = data.draw(
+        st.one_of(
+            st.integers(-3, 3), arrays(), values, st.just(overlapping), st.lists(values, max_size=3)
+        )
+    )
     call = data.draw(st.sampled_from(["add_at", "fetch_add_at", "gather", "add"]))
     before = fenced.array.copy()
     # As they are now: they may be the array's own memory.
@@ -215,17 +243,27 @@ def waiting(dtype: str, expected: Any, timeout: Any, order: Any, count: Any) -> 
     """wait and notify with anything for an argument."""
     fenced = Fenced(dtype, (2,))
     real = AtomicArray(fenced.array)
-    for call in (lambda: real.wait(1, expected, timeout),
-                 lambda: real.cell(0).wait(expected, timeout, order=order),
-                 lambda: real.notify(0, count), lambda: real.cell(1).notify(count)):
+    for call in (
+        lambda: real.wait(1, expected, timeout),
+        lambda: real.cell(0).wait(expected, timeout, order=order),
+        lambda: real.notify(0, count),
+        lambda: real.cell(1).notify(count),
+    ):
         attempt(call)
     assert fenced.intact()
     assert not fenced.array.any()
 
 
-@fuzz(st.lists(st.tuples(st.sampled_from(["acquire", "release", "locked", "with", "repr"]),
-                          st.one_of(st.booleans(), values), st.one_of(st.none(), timeouts)),
-                max_size=8))
+@fuzz(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["acquire", "release", "locked", "with", "repr"]),
+            st.one_of(st.booleans(), values),
+            st.one_of(st.none(), timeouts),
+        ),
+        max_size=8,
+    )
+)
 def mutex(calls: list[tuple[str, Any, Any]]) -> None:
     """Whatever is asked of a mutex on one thread, it is held or not as a plain flag would be."""
     fenced = Fenced("uint64", ())
@@ -234,8 +272,9 @@ def mutex(calls: list[tuple[str, Any, Any]]) -> None:
         if name == "acquire":
             if held and timeout is None:
                 timeout = 0  # without one it would find that it waits for itself: an error too
-            result = attempt(lambda b=blocking, t=timeout:
-                             lock.acquire(b) if t is None else lock.acquire(b, t))
+            result = attempt(
+                lambda b=blocking, t=timeout: lock.acquire(b) if t is None else lock.acquire(b, t)
+            )
             assert not (held and result.value)
             held = held or bool(result.value)
         elif name == "release":
@@ -282,14 +321,29 @@ def effects(dtype: str, index: int, method: str, value: Any, data: st.DataObject
     assert fenced.intact()
 
 
-NAMES = st.one_of(st.text(max_size=4), junk, st.sampled_from(
-    ["", ".", "..", "a/b", "../x", "\0", "x" * 201, "auto-1", "-x", "no-such-array"]))
-SHAPES = st.one_of(small_shapes, ints, junk, st.lists(ints, max_size=10), st.sampled_from(
-    [(2**62, 4), (1,) * 9, (2**31, 2**31, 2**31), "ab", (1.5,)]))
+NAMES = st.one_of(
+    st.text(max_size=4),
+    junk,
+    st.sampled_from(
+        ["", ".", "..", "a/b", "../x", "\0", "x" * 201, "auto-1", "-x", "no-such-array"]
+    ),
+)
+SHAPES = st.one_of(
+    small_shapes,
+    ints,
+    junk,
+    st.lists(ints, max_size=10),
+    st.sampled_from([(2**62, 4), (1,) * 9, (2**31, 2**31, 2**31), "ab", (1.5,)]),
+)
 
 
-@fuzz(NAMES, SHAPES, st.one_of(st.sampled_from(DTYPES), junk, st.sampled_from(["O", ">i4", 5])),
-       values, st.data())
+@fuzz(
+    NAMES,
+    SHAPES,
+    st.one_of(st.sampled_from(DTYPES), junk, st.sampled_from(["O", ">i4", 5])),
+    values,
+    st.data(),
+)
 def shared_arrays(name: Any, shape: Any, dtype: Any, index: Any, data: st.DataObject) -> None:
     """Names, shapes and dtypes; and files whose header says anything."""
     attempt(lambda: SharedArray.attach(name))

@@ -28,13 +28,29 @@ from caffe2op.workspace.executors import EXECUTORS
 
 NAMES = ("a", "b", "c", "stop", "total", "")
 GOOD = ("a", "b", "total")
-KNOWN = (TypeError, ValueError, OverflowError, IndexError, KeyError, MemoryError, RuntimeError,
-         OSError, Alarm)
+KNOWN = (
+    TypeError,
+    ValueError,
+    OverflowError,
+    IndexError,
+    KeyError,
+    MemoryError,
+    RuntimeError,
+    OSError,
+    Alarm,
+)
 
 blob_names = st.one_of(st.sampled_from(GOOD), st.sampled_from(GOOD), st.sampled_from(NAMES))
-anything = st.one_of(values, junk, st.lists(st.one_of(blob_names, junk), max_size=2), blob_names,
-                     st.builds(core.BlobReference, st.just("a")), st.builds(OperatorDef),
-                     st.builds(ExecutionStepDef), st.just(DeviceOption(1)))
+anything = st.one_of(
+    values,
+    junk,
+    st.lists(st.one_of(blob_names, junk), max_size=2),
+    blob_names,
+    st.builds(core.BlobReference, st.just("a")),
+    st.builds(OperatorDef),
+    st.builds(ExecutionStepDef),
+    st.just(DeviceOption(1)),
+)
 
 
 @st.composite
@@ -57,51 +73,83 @@ def operator_defs(draw: st.DrawFn) -> OperatorDef:
     if kind < 3:
         return OperatorDef("ConstantFill", [], [draw(blob_names)])
     if kind < 6:
-        return OperatorDef("Sum", draw(st.lists(blob_names, min_size=1, max_size=3)),
-                           [draw(blob_names)])
+        return OperatorDef(
+            "Sum", draw(st.lists(blob_names, min_size=1, max_size=3)), [draw(blob_names)]
+        )
     if kind < 7:
         return OperatorDef("Not", ["stop"], ["stop"])
     if kind < 8:
         return OperatorDef("AtomicFetchAdd64", ["total", "total"], ["total", "c"])
-    return OperatorDef(draw(st.sampled_from([*schema.registered(), "nothing", "sum"])),
-                       draw(st.lists(blob_names, max_size=3)),
-                       draw(st.lists(blob_names, max_size=3)),
-                       control_input=draw(st.lists(blob_names, max_size=1)),
-                       arg=draw(st.lists(spoilt(st.builds(
-                           Argument, st.sampled_from(["shape", "value", "function", "capacity"]),
-                           st.integers(0, 3))), max_size=2)))
+    return OperatorDef(
+        draw(st.sampled_from([*schema.registered(), "nothing", "sum"])),
+        draw(st.lists(blob_names, max_size=3)),
+        draw(st.lists(blob_names, max_size=3)),
+        control_input=draw(st.lists(blob_names, max_size=1)),
+        arg=draw(
+            st.lists(
+                spoilt(
+                    st.builds(
+                        Argument,
+                        st.sampled_from(["shape", "value", "function", "capacity"]),
+                        st.integers(0, 3),
+                    )
+                ),
+                max_size=2,
+            )
+        ),
+    )
 
 
 net_names = st.sampled_from(["n1", "n2"])
 net_defs = st.builds(
-    NetDef, net_names, st.lists(spoilt(operator_defs()), max_size=4),
-    st.sampled_from(["", "simple", *EXECUTORS, "nothing"]), st.integers(0, 3),
+    NetDef,
+    net_names,
+    st.lists(spoilt(operator_defs()), max_size=4),
+    st.sampled_from(["", "simple", *EXECUTORS, "nothing"]),
+    st.integers(0, 3),
     external_input=st.one_of(st.just([]), st.lists(blob_names, max_size=3)),
-    external_output=st.one_of(st.just([]), st.lists(blob_names, max_size=2)))
+    external_output=st.one_of(st.just([]), st.lists(blob_names, max_size=2)),
+)
 
 
 def _steps(below: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return spoilt(st.builds(
-        ExecutionStepDef, st.just("s"), st.one_of(st.just([]), st.lists(below, max_size=3)),
-        st.one_of(st.just([]), st.just([]), st.lists(net_names, max_size=2)),
-        num_iter=st.sampled_from([None, None, 0, 1, 3, -1]),
-        should_stop_blob=st.sampled_from(["", "", "", "stop", "a", "nothing"]),
-        run_every_ms=st.sampled_from([0, 0, 0, 1, -1]),
-        report_net=st.sampled_from(["", "", "", "n1", "nothing"]),
-        report_interval=st.integers(0, 2),
-        concurrent_substeps=st.booleans(), only_once=st.booleans(),
-        create_workspace=st.booleans(), num_concurrent_instances=st.integers(0, 3)))
+    return spoilt(
+        st.builds(
+            ExecutionStepDef,
+            st.just("s"),
+            st.one_of(st.just([]), st.lists(below, max_size=3)),
+            st.one_of(st.just([]), st.just([]), st.lists(net_names, max_size=2)),
+            num_iter=st.sampled_from([None, None, 0, 1, 3, -1]),
+            should_stop_blob=st.sampled_from(["", "", "", "stop", "a", "nothing"]),
+            run_every_ms=st.sampled_from([0, 0, 0, 1, -1]),
+            report_net=st.sampled_from(["", "", "", "n1", "nothing"]),
+            report_interval=st.integers(0, 2),
+            concurrent_substeps=st.booleans(),
+            only_once=st.booleans(),
+            create_workspace=st.booleans(),
+            num_concurrent_instances=st.integers(0, 3),
+        )
+    )
 
 
-leaves = spoilt(st.builds(ExecutionStepDef, st.just("leaf"), network=st.lists(
-    net_names, max_size=2), num_iter=st.sampled_from([None, 2])))
+leaves = spoilt(
+    st.builds(
+        ExecutionStepDef,
+        st.just("leaf"),
+        network=st.lists(net_names, max_size=2),
+        num_iter=st.sampled_from([None, 2]),
+    )
+)
 steps = _steps(_steps(leaves))
 
 
 @st.composite
 def plans(draw: st.DrawFn) -> PlanDef:
-    made = PlanDef("p", draw(st.lists(spoilt(net_defs), max_size=2)),
-                   draw(st.lists(st.one_of(leaves, steps), max_size=3)))
+    made = PlanDef(
+        "p",
+        draw(st.lists(spoilt(net_defs), max_size=2)),
+        draw(st.lists(st.one_of(leaves, steps), max_size=3)),
+    )
     if draw(st.integers(0, 9)) == 0 and made.execution_step:  # a step below itself
         step = made.execution_step[0]
         if isinstance(getattr(step, "substep", None), list):
@@ -156,8 +204,12 @@ def plan_definitions(made: PlanDef) -> None:
     assert set(before) <= set(workspace.Blobs())
 
 
-@fuzz(st.sampled_from(["add_net", "add_step", "iterate", "stop", "instances", "plan", "report"]),
-      anything, anything, ints)
+@fuzz(
+    st.sampled_from(["add_net", "add_step", "iterate", "stop", "instances", "plan", "report"]),
+    anything,
+    anything,
+    ints,
+)
 def builders(what: str, first: Any, second: Any, number: Any) -> None:
     """The objects that build definitions, given anything."""
     step, net = core.ExecutionStep("step"), core.Net("net")
@@ -175,9 +227,16 @@ def builders(what: str, first: Any, second: Any, number: Any) -> None:
     attempt(lambda: core.CreateOperator(first, second, "a", value=number), KNOWN)
     attempt(lambda: net.ConstantFill([], "b", shape=first, value=second), KNOWN)
     attempt(lambda: core.register_operator("_", first, inputs=first, outputs=second), KNOWN)
-    attempt(lambda: core.register_operator(first, lambda i, o: None, inputs=[second],
-                                           outputs=[(number, first)]) if not isinstance(first, str)
-            else None, KNOWN)
+    attempt(
+        lambda: (
+            core.register_operator(
+                first, lambda i, o: None, inputs=[second], outputs=[(number, first)]
+            )
+            if not isinstance(first, str)
+            else None
+        ),
+        KNOWN,
+    )
     attempt(lambda: core.BlobReference(first), KNOWN)
 
 
@@ -187,15 +246,23 @@ def workspaces(first: Any, second: Any, number: Any) -> None:
     fresh()
     with alarm(1):
         for call in (
-            lambda: workspace.FeedBlob(first, second), lambda: workspace.FeedBlob("b", first),
-            lambda: workspace.FeedBlob("b", 1, second), lambda: workspace.ShareBlob("b", first),
-            lambda: workspace.FetchBlob(first), lambda: workspace.FetchBlob("b"),
-            lambda: workspace.FetchBlobs(first), lambda: workspace.HasBlob(first),
-            lambda: workspace.CreateBlob(first), lambda: workspace.CreateNet(first),
+            lambda: workspace.FeedBlob(first, second),
+            lambda: workspace.FeedBlob("b", first),
+            lambda: workspace.FeedBlob("b", 1, second),
+            lambda: workspace.ShareBlob("b", first),
+            lambda: workspace.FetchBlob(first),
+            lambda: workspace.FetchBlob("b"),
+            lambda: workspace.FetchBlobs(first),
+            lambda: workspace.HasBlob(first),
+            lambda: workspace.CreateBlob(first),
+            lambda: workspace.CreateNet(first),
             lambda: workspace.CreateNet(NetDef("n"), second, first),
-            lambda: workspace.RunNet(first, second), lambda: workspace.RunNet("n", first),
-            lambda: workspace.RunNetOnce(first), lambda: workspace.RunOperatorOnce(first),
-            lambda: workspace.RunOperatorsOnce(first), lambda: workspace.RunPlan(first),
+            lambda: workspace.RunNet(first, second),
+            lambda: workspace.RunNet("n", first),
+            lambda: workspace.RunNetOnce(first),
+            lambda: workspace.RunOperatorOnce(first),
+            lambda: workspace.RunOperatorsOnce(first),
+            lambda: workspace.RunPlan(first),
             lambda: workspace.SwitchWorkspace(first) if first != "b" else None,
             lambda: workspace.RunOperatorOnce(OperatorDef("Sum", ["b", "a"], ["b"])),
         ):

@@ -80,8 +80,9 @@ def _elementwise(draw: Draw) -> list[Any]:
     return [tensor(draw, dtype, shape), tensor(draw, dtype, other)]
 
 
-def _same(count: int, dtypes: tuple[str, ...] = ("float32", "float64", "int32", "int64")
-          ) -> Callable[[Draw], list[Any]]:
+def _same(
+    count: int, dtypes: tuple[str, ...] = ("float32", "float64", "int32", "int64")
+) -> Callable[[Draw], list[Any]]:
     def recipe(draw: Draw) -> list[Any]:
         dtype, shape = draw(st.sampled_from(dtypes)), draw(small_shapes)
         return [tensor(draw, dtype, shape) for _ in range(draw(st.integers(1, count)))]
@@ -91,15 +92,18 @@ def _same(count: int, dtypes: tuple[str, ...] = ("float32", "float64", "int32", 
 
 def _weighted(draw: Draw) -> list[Any]:
     dtype, shape = draw(st.sampled_from(FLOATS)), draw(small_shapes)
-    return [tensor(draw, dtype, shape if k % 2 == 0 else (1,))
-            for k in range(2 * draw(st.integers(1, 3)))]
+    return [
+        tensor(draw, dtype, shape if k % 2 == 0 else (1,))
+        for k in range(2 * draw(st.integers(1, 3)))
+    ]
 
 
 def _rows(draw: Draw) -> tuple[str, int, tuple[int, ...], Tensor]:
     """dtype, rows, the shape of a row, indices."""
     rows = draw(st.integers(0, 4))
-    where = tensor(draw, draw(st.sampled_from(["int32", "int64"])), draw(small_shapes),
-                   max(rows - 1, 0))
+    where = tensor(
+        draw, draw(st.sampled_from(["int32", "int64"])), draw(small_shapes), max(rows - 1, 0)
+    )
     return draw(st.sampled_from(FLOATS)), rows, draw(small_shapes), where
 
 
@@ -138,9 +142,13 @@ def _csr(draw: Draw) -> list[Any]:
     rows, slots = draw(st.integers(1, 3)), draw(st.integers(1, 4))
     counts = [draw(st.integers(0, 3)) for _ in range(rows)]
     n = sum(counts)
-    return [np.cumsum([0, *counts]).astype(np.int64), tensor(draw, "int32", (n,), slots - 1),
-            tensor(draw, "float32", (rows,), 1), np.zeros(slots, np.int64),
-            tensor(draw, "float32", (n,))]
+    return [
+        np.cumsum([0, *counts]).astype(np.int64),
+        tensor(draw, "int32", (n,), slots - 1),
+        tensor(draw, "float32", (rows,), 1),
+        np.zeros(slots, np.int64),
+        tensor(draw, "float32", (n,)),
+    ]
 
 
 def _sgd(draw: Draw) -> list[Any]:
@@ -166,23 +174,34 @@ def _scalar(dtype: str) -> Tensor:
 RECIPES: dict[str, Callable[[Draw], list[Any]]] = {
     **dict.fromkeys(BINARY, _elementwise),
     **dict.fromkeys(("Relu", "Sigmoid", "Scale", "Copy", "Not"), _same(1, ("float32", "bool"))),
-    "Sum": _same(4), "AsyncNetBarrier": _same(3), "WeightedSum": _weighted, "Gather": _gather,
-    "ScatterAssign": _scatter_assign, "ScatterWeightedSum": _scatter_sum,
-    "SparseLengthsSum": _lengths(False), "SparseLengthsWeightedSum": _lengths(True),
-    "SparseLogisticSGD": _sgd, "SparseLogisticMonitor": _monitor,
+    "Sum": _same(4),
+    "AsyncNetBarrier": _same(3),
+    "WeightedSum": _weighted,
+    "Gather": _gather,
+    "ScatterAssign": _scatter_assign,
+    "ScatterWeightedSum": _scatter_sum,
+    "SparseLengthsSum": _lengths(False),
+    "SparseLengthsWeightedSum": _lengths(True),
+    "SparseLogisticSGD": _sgd,
+    "SparseLogisticMonitor": _monitor,
     "SparseLogisticLoss": _csr,
     "SparseLogisticPredict": lambda draw: [x for k, x in enumerate(_csr(draw)) if k != 2],
     "AtomicFetchAdd": _fixed("CreateMutex", _scalar("int32"), _scalar("int32")),
     "AtomicFetchAdd64": _fixed(_scalar("int64"), _scalar("int64")),
     "ConditionalSetAtomicBool": _fixed("CreateAtomicBool", _scalar("bool")),
     "CheckAtomicBool": _fixed("CreateAtomicBool"),
-    "AtomicIter": _fixed("CreateMutex", _scalar("int64")), "Iter": _fixed(_scalar("int64")),
-    **dict.fromkeys(("CountUp", "CountDown", "ResetCounter", "RetrieveCount", "CheckCounterDone"),
-                    _fixed("CreateCounter")),
-    **dict.fromkeys(("EnqueueBlobs", "SafeEnqueueBlobs"),
-                    _fixed("CreateBlobsQueue", _scalar("float32"))),
-    **dict.fromkeys(("DequeueBlobs", "SafeDequeueBlobs", "CloseBlobsQueue"),
-                    _fixed("CreateBlobsQueue")),
+    "AtomicIter": _fixed("CreateMutex", _scalar("int64")),
+    "Iter": _fixed(_scalar("int64")),
+    **dict.fromkeys(
+        ("CountUp", "CountDown", "ResetCounter", "RetrieveCount", "CheckCounterDone"),
+        _fixed("CreateCounter"),
+    ),
+    **dict.fromkeys(
+        ("EnqueueBlobs", "SafeEnqueueBlobs"), _fixed("CreateBlobsQueue", _scalar("float32"))
+    ),
+    **dict.fromkeys(
+        ("DequeueBlobs", "SafeDequeueBlobs", "CloseBlobsQueue"), _fixed("CreateBlobsQueue")
+    ),
     "Python": _same(3),
 }
 
@@ -194,9 +213,12 @@ def inputs_for(draw: st.DrawFn, type_: str) -> list[Any]:
     if type_.endswith("Fill") and draw(st.booleans()):
         given_inputs = [tensor(draw, "int64", (draw(st.integers(0, 3)),))]
     for _ in range(draw(st.sampled_from([0, 0, 1, 1, 2]))):  # bent
-        other = draw(st.one_of(
-            st.builds(lambda d, s: tensor(draw, d, s), st.sampled_from(DTYPES), small_shapes),
-            st.sampled_from([*KINDS, "empty", "object"])))
+        other = draw(
+            st.one_of(
+                st.builds(lambda d, s: tensor(draw, d, s), st.sampled_from(DTYPES), small_shapes),
+                st.sampled_from([*KINDS, "empty", "object"]),
+            )
+        )
         at = draw(st.integers(0, len(given_inputs)))
         if given_inputs and draw(st.integers(0, 3)) == 0:
             given_inputs.pop(min(at, len(given_inputs) - 1))
@@ -207,7 +229,8 @@ def inputs_for(draw: st.DrawFn, type_: str) -> list[Any]:
                 other = other.astype(same.dtype)
                 if other.size and other.dtype.kind in "iu" and draw(st.booleans()):
                     other.reshape(-1)[0] = draw(st.sampled_from([5, 100])) * (
-                        -1 if other.dtype.kind == "i" else 1)
+                        -1 if other.dtype.kind == "i" else 1
+                    )
             given_inputs[at] = other
         else:
             given_inputs.append(other)
@@ -224,14 +247,20 @@ def _python(inputs: list[Any], outputs: list[Any]) -> Any:
 
 
 PLAUSIBLE: dict[str, st.SearchStrategy[Any]] = {
-    "int": st.integers(-2, 5), "float": st.floats(0, 2), "bool": st.booleans(),
-    "number": st.integers(0, 1), "ints": st.lists(st.integers(0, 3), max_size=4),
-    "floats": st.lists(st.floats(-2, 2), max_size=4), "bools": st.lists(st.booleans(), max_size=4),
+    "int": st.integers(-2, 5),
+    "float": st.floats(0, 2),
+    "bool": st.booleans(),
+    "number": st.integers(0, 1),
+    "ints": st.lists(st.integers(0, 3), max_size=4),
+    "floats": st.lists(st.floats(-2, 2), max_size=4),
+    "bools": st.lists(st.booleans(), max_size=4),
     "str": st.sampled_from(["batch", "row", "atomic", "racy", ""]),
-    "dtype": st.sampled_from([*DTYPES, *core.DataType]), "object": st.just(_python),
+    "dtype": st.sampled_from([*DTYPES, *core.DataType]),
+    "object": st.just(_python),
 }
-HOSTILE = st.one_of(values, ints, floats, junk, st.lists(values, max_size=3),
-                    st.lists(ints, max_size=10))
+HOSTILE = st.one_of(
+    values, ints, floats, junk, st.lists(values, max_size=3), st.lists(ints, max_size=10)
+)
 
 
 @st.composite
@@ -242,12 +271,17 @@ def arguments(draw: st.DrawFn, known: schema.Schema) -> list[Argument]:
             continue
         value = draw(PLAUSIBLE[arg.kind]) if draw(st.integers(0, 7)) else draw(HOSTILE)
         if arg.name in ("shape", "extra_shape"):  # any size is accepted that the system has
-            value = [3 if isinstance(v, int) and 2**12 < v < 2**40 else v for v in value] \
-                if isinstance(value, list | tuple) else value
+            value = (
+                [3 if isinstance(v, int) and 2**12 < v < 2**40 else v for v in value]
+                if isinstance(value, list | tuple)
+                else value
+            )
         if arg.name in ("batch_size", "capacity") and isinstance(value, int):
             value = min(value, 1000)  # a batch of 2**40 rows takes its time
-        made.append(attempt(lambda a=arg, v=value: core.defs.make_argument(a.name, v)).value
-                    or Argument(arg.name))
+        made.append(
+            attempt(lambda a=arg, v=value: core.defs.make_argument(a.name, v)).value
+            or Argument(arg.name)
+        )
     if draw(st.integers(0, 15)) == 0:
         made.append(Argument(draw(st.sampled_from(["shape", "unknown", "", None])), i=1))
     return made
@@ -285,22 +319,32 @@ def fetch(name: str) -> Any:
 
 
 def same_state(before: dict[str, Any], after: dict[str, Any]) -> bool:
-    return all(np.array_equal(np.asarray(value), np.asarray(after[name]), equal_nan=False)
-               or _nan_equal(value, after[name]) for name, value in before.items())
+    return all(
+        np.array_equal(np.asarray(value), np.asarray(after[name]), equal_nan=False)
+        or _nan_equal(value, after[name])
+        for name, value in before.items()
+    )
 
 
 def _nan_equal(a: Any, b: Any) -> bool:
-    return (isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and a.dtype == b.dtype
-            and a.tobytes() == b.tobytes())
+    return (
+        isinstance(a, np.ndarray)
+        and isinstance(b, np.ndarray)
+        and a.dtype == b.dtype
+        and a.tobytes() == b.tobytes()
+    )
 
 
 def run(op: OperatorDef, net_type: str | None) -> Outcome:
     waits = not schema.is_registered(op.type) or schema.lookup(op.type).waits
     net = NetDef("fuzzed", [op], net_type or "simple")
     with alarm(0.05 if waits else 20):
-        return attempt(lambda: workspace.RunOperatorOnce(op) if net_type is None
-                       else workspace.RunNetOnce(net),
-                       (*_KNOWN, Alarm) if waits else _KNOWN)
+        return attempt(
+            lambda: (
+                workspace.RunOperatorOnce(op) if net_type is None else workspace.RunNetOnce(net)
+            ),
+            (*_KNOWN, Alarm) if waits else _KNOWN,
+        )
 
 
 _KNOWN = (TypeError, ValueError, OverflowError, IndexError, MemoryError, RuntimeError, OSError)
@@ -354,9 +398,15 @@ def one_operator(data: st.DataObject, type_: str) -> None:
             outputs[o] = data.draw(st.sampled_from(names))
     for name in sorted(set(outputs) - set(workspace.Blobs())):  # something else before
         if data.draw(st.integers(0, 3)) == 0:
-            fences.append(feed(name, data.draw(st.sampled_from(
-                ["empty", "object", *KINDS, np.arange(6, dtype=np.float32)])),
-                data.draw(st.booleans())))
+            fences.append(
+                feed(
+                    name,
+                    data.draw(
+                        st.sampled_from(["empty", "object", *KINDS, np.arange(6, dtype=np.float32)])
+                    ),
+                    data.draw(st.booleans()),
+                )
+            )
     op = OperatorDef(type_, names, outputs, arg=data.draw(arguments(known)))
     if type_ == "DequeueBlobs" and not any(a.name == "timeout_secs" for a in op.arg):
         op.arg.append(Argument("timeout_secs", f=1e-3))

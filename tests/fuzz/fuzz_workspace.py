@@ -24,17 +24,37 @@ SHAPES = ((), (1,), (3,), (2, 3), (64,), (0,), (4, 1))
 
 names = st.sampled_from(BLOBS)
 operators = st.one_of(
-    st.builds(lambda t, i, o: OperatorDef(t, i, [o]), st.sampled_from(
-        ["Sum", "Add", "Mul", "LT", "Gather", "Copy", "AsyncNetBarrier"]),
-        st.lists(names, min_size=1, max_size=2), names),
-    st.builds(lambda s, o, d: OperatorDef("ConstantFill", [], [o], arg=[
-        core.Argument("shape", ints=list(s)), core.Argument("dtype", s=d)]),
-        st.sampled_from(SHAPES), names, st.sampled_from(DTYPES)),
-    st.builds(lambda t, o: OperatorDef(t, [], [o]), st.sampled_from(
-        ["CreateMutex", "CreateCounter", "CreateAtomicBool", "CreateBlobsQueue", "Iter"]), names),
+    st.builds(
+        lambda t, i, o: OperatorDef(t, i, [o]),
+        st.sampled_from(["Sum", "Add", "Mul", "LT", "Gather", "Copy", "AsyncNetBarrier"]),
+        st.lists(names, min_size=1, max_size=2),
+        names,
+    ),
+    st.builds(
+        lambda s, o, d: OperatorDef(
+            "ConstantFill",
+            [],
+            [o],
+            arg=[core.Argument("shape", ints=list(s)), core.Argument("dtype", s=d)],
+        ),
+        st.sampled_from(SHAPES),
+        names,
+        st.sampled_from(DTYPES),
+    ),
+    st.builds(
+        lambda t, o: OperatorDef(t, [], [o]),
+        st.sampled_from(
+            ["CreateMutex", "CreateCounter", "CreateAtomicBool", "CreateBlobsQueue", "Iter"]
+        ),
+        names,
+    ),
     st.builds(lambda i, o: OperatorDef("AtomicFetchAdd64", [i, i], [i, o]), names, names),
-    st.builds(lambda i: OperatorDef("Python", [i], ["d"], arg=[
-        core.Argument("function", object=_python)]), names),
+    st.builds(
+        lambda i: OperatorDef(
+            "Python", [i], ["d"], arg=[core.Argument("function", object=_python)]
+        ),
+        names,
+    ),
 )
 kept: list[Any] = []
 
@@ -57,8 +77,9 @@ def _share(name: str, dtype: str, shape: tuple[int, ...], fences: list[Fenced]) 
 
 
 def _plan(net: NetDef, concurrent: int) -> None:
-    step = core.ExecutionStepDef("s", network=[net.name], num_iter=3,
-                                 num_concurrent_instances=concurrent)
+    step = core.ExecutionStepDef(
+        "s", network=[net.name], num_iter=3, num_concurrent_instances=concurrent
+    )
     workspace.RunPlan(core.PlanDef("p", [net], [step]))
 
 
@@ -66,8 +87,12 @@ actions = st.one_of(
     st.tuples(st.just("feed"), names, st.sampled_from(DTYPES), st.sampled_from(SHAPES)),
     st.tuples(st.just("share"), names, st.sampled_from(DTYPES), st.sampled_from(SHAPES)),
     st.tuples(st.sampled_from(["fetch", "object", "has", "reset", "blobs"]), names),
-    st.tuples(st.sampled_from(["create", "once", "plan", "run"]), st.lists(operators, max_size=4),
-              st.sampled_from(list(EXECUTORS)), st.integers(1, 3)),
+    st.tuples(
+        st.sampled_from(["create", "once", "plan", "run"]),
+        st.lists(operators, max_size=4),
+        st.sampled_from(list(EXECUTORS)),
+        st.integers(1, 3),
+    ),
 )
 
 

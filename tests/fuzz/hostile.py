@@ -47,12 +47,30 @@ class Boom(Exception):
     """What hostile objects raise: it must come out as it went in."""
 
 
-EXPECTED = (TypeError, ValueError, OverflowError, IndexError, KeyError, MemoryError, OSError,
-            RuntimeError, Boom)
+EXPECTED = (
+    TypeError,
+    ValueError,
+    OverflowError,
+    IndexError,
+    KeyError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    Boom,
+)
 NEVER = (RecursionError, NotImplementedError)
 # How the interpreter, or cffi, says that nobody checked.
-UNCHECKED = ("unhashable", "has no len()", "not iterable", "not subscriptable", "initializer for",
-             "interpreted as", "must be real number", "too big to convert", "too large to")
+UNCHECKED = (
+    "unhashable",
+    "has no len()",
+    "not iterable",
+    "not subscriptable",
+    "initializer for",
+    "interpreted as",
+    "must be real number",
+    "too big to convert",
+    "too large to",
+)
 
 
 class Outcome(NamedTuple):
@@ -60,8 +78,9 @@ class Outcome(NamedTuple):
     error: BaseException | None
 
 
-def attempt(call: Callable[[], Any], expected: tuple[type[BaseException], ...] = EXPECTED
-            ) -> Outcome:
+def attempt(
+    call: Callable[[], Any], expected: tuple[type[BaseException], ...] = EXPECTED
+) -> Outcome:
     """What the call returned, or the exception that it raised on purpose. Counted as an input."""
     global inputs
     inputs += 1
@@ -103,33 +122,123 @@ def boom() -> None:
 
 # ---- values -------------------------------------------------------------------------------------
 
-EDGES = sorted({s * 2**k + d for k in (7, 8, 15, 16, 31, 32, 63, 64, 70)
-                for s in (1, -1) for d in (-1, 0, 1)})
-ints = st.one_of(st.integers(-8, 8), st.sampled_from(EDGES), st.integers(-(2**65), 2**65),
-                 st.just(10**400))
+EDGES = sorted(
+    {s * 2**k + d for k in (7, 8, 15, 16, 31, 32, 63, 64, 70) for s in (1, -1) for d in (-1, 0, 1)}
+)
+ints = st.one_of(
+    st.integers(-8, 8), st.sampled_from(EDGES), st.integers(-(2**65), 2**65), st.just(10**400)
+)
 floats = st.one_of(st.floats(), st.sampled_from([0.0, -0.0, 1e300, -1e39, 3.5e38, 5e-324]))
-NUMPY_SCALARS = (np.bool_, np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32,
-                 np.uint64, np.float16, np.float32, np.float64, np.longdouble, np.complex64,
-                 np.complex128)
+NUMPY_SCALARS = (
+    np.bool_,
+    np.int8,
+    np.int16,
+    np.int32,
+    np.int64,
+    np.uint8,
+    np.uint16,
+    np.uint32,
+    np.uint64,
+    np.float16,
+    np.float32,
+    np.float64,
+    np.longdouble,
+    np.complex64,
+    np.complex128,
+)
 numpy_scalars = st.builds(lambda t, v: t(v), st.sampled_from(NUMPY_SCALARS), st.integers(0, 100))
 answers = st.one_of(
     st.builds(Answer, st.integers(-4, 4)),
     st.builds(Answer, st.sampled_from([None, "1", 2**70])),
     st.builds(lambda v: Answer(v, boom), st.just(1)),
 )
-JUNK = (None, "1", b"1", (), [], {}, {1}, [1], object(), 1j, Ellipsis, slice(1), int, len,
-        np.void(b"ab"), np.str_("1"), np.bytes_(b"1"), np.datetime64(1, "s"), np.array([1]),
-        np.array([1, 2]), np.array(1), np.array(1.5), np.array(1j), np.zeros(0))
+JUNK = (
+    None,
+    "1",
+    b"1",
+    (),
+    [],
+    {},
+    {1},
+    [1],
+    object(),
+    1j,
+    Ellipsis,
+    slice(1),
+    int,
+    len,
+    np.void(b"ab"),
+    np.str_("1"),
+    np.bytes_(b"1"),
+    np.datetime64(1, "s"),
+    np.array([1]),
+    np.array([1, 2]),
+    np.array(1),
+    np.array(1.5),
+    np.array(1j),
+    np.zeros(0),
+)
 junk = st.sampled_from(JUNK)
-values = st.one_of(ints, ints, floats, st.booleans(), numpy_scalars, answers, junk,
-                   st.sampled_from([Decimal("1.5"), Fraction(1, 3)]))
-orders = st.one_of(st.sampled_from(ORDERS), st.sampled_from(ORDERS), st.sampled_from(
-    ["", "SEQ_CST", "seq-cst", "acquire ", "\0", "\ud800", None, 5, b"relaxed", True, ["acquire"]]))
+values = st.one_of(
+    ints,
+    ints,
+    floats,
+    st.booleans(),
+    numpy_scalars,
+    answers,
+    junk,
+    st.sampled_from([Decimal("1.5"), Fraction(1, 3)]),
+)
+orders = st.one_of(
+    st.sampled_from(ORDERS),
+    st.sampled_from(ORDERS),
+    st.sampled_from(
+        [
+            "",
+            "SEQ_CST",
+            "seq-cst",
+            "acquire ",
+            "\0",
+            "\ud800",
+            None,
+            5,
+            b"relaxed",
+            True,
+            ["acquire"],
+        ]
+    ),
+)
 # None of these waits long: what waits for ever is a matter for other tests.
-timeouts = st.one_of(st.sampled_from(
-    [0, 0.0, -0.0, 1e-9, 1e-6, False, np.float64(0), np.int8(0), Fraction(1, 10**6), -1, -2,
-     -1e-9, float("nan"), float("-inf"), -(10**400), "0", b"", [], 1j, object(), Answer(0),
-     Answer(0, boom), np.array([0]), np.datetime64(0, "s")]))
+timeouts = st.one_of(
+    st.sampled_from(
+        [
+            0,
+            0.0,
+            -0.0,
+            1e-9,
+            1e-6,
+            False,
+            np.float64(0),
+            np.int8(0),
+            Fraction(1, 10**6),
+            -1,
+            -2,
+            -1e-9,
+            float("nan"),
+            float("-inf"),
+            -(10**400),
+            "0",
+            b"",
+            [],
+            1j,
+            object(),
+            Answer(0),
+            Answer(0, boom),
+            np.array([0]),
+            np.datetime64(0, "s"),
+        ]
+    )
+)
 
 
 def as_int(value: Any, least: int, most: int) -> int:
@@ -178,17 +287,32 @@ class Fenced:
         size = int(np.prod(shape)) * item.itemsize
         memory = np.full(size + 2 * self.FENCE + 64, 0xA5, np.uint8)
         start = -memory.ctypes.data % 64 + self.FENCE + offset
-        self._outside = [memory[:start], memory[start + size:]]
-        memory[start:start + size] = 0
-        self.array = memory[start:start + size].view(item).reshape(shape)
+        self._outside = [memory[:start], memory[start + size :]]
+        memory[start : start + size] = 0
+        self.array = memory[start : start + size].view(item).reshape(shape)
 
     def intact(self) -> bool:
         return all(bool((part == 0xA5).all()) for part in self._outside)
 
 
 small_shapes = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)
-ANY_DTYPE = (*DTYPES, ">i4", ">f8", ">u2", "float16", "longdouble", "complex64", "complex128", "O",
-             "U3", "S2", "V4", "M8[s]", "m8[s]", "i4,f4")
+ANY_DTYPE = (
+    *DTYPES,
+    ">i4",
+    ">f8",
+    ">u2",
+    "float16",
+    "longdouble",
+    "complex64",
+    "complex128",
+    "O",
+    "U3",
+    "S2",
+    "V4",
+    "M8[s]",
+    "m8[s]",
+    "i4,f4",
+)
 
 
 def filled(dtype: str, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
@@ -208,15 +332,21 @@ class Ndarray(np.ndarray):
 
 LAYOUTS: dict[str, Callable[[np.ndarray[Any, Any]], Any]] = {
     "as it is": lambda a: a,
-    "read-only": lambda a: np.frombuffer(a.tobytes(), a.dtype).reshape(a.shape)
-    if a.size and a.dtype.kind != "O" else a,
+    "read-only": lambda a: (
+        np.frombuffer(a.tobytes(), a.dtype).reshape(a.shape)
+        if a.size and a.dtype.kind != "O"
+        else a
+    ),
     "transposed": lambda a: a.T,
     "Fortran": np.asfortranarray,
     "every second": lambda a: np.repeat(a, 2, axis=0)[::2] if a.ndim else a,
     "backwards": lambda a: a[::-1] if a.ndim else a,
     "broadcast": lambda a: np.broadcast_to(a, (2, *a.shape)),
-    "misaligned": lambda a: np.frombuffer(bytearray(a.nbytes + 1), np.uint8)[1:].view(
-        a.dtype).reshape(a.shape) if a.size and a.dtype.kind != "O" else a,
+    "misaligned": lambda a: (
+        np.frombuffer(bytearray(a.nbytes + 1), np.uint8)[1:].view(a.dtype).reshape(a.shape)
+        if a.size and a.dtype.kind != "O"
+        else a
+    ),
     "masked": lambda a: np.ma.masked_array(a, mask=np.zeros(a.shape, bool)),
     "lying subclass": lambda a: a.view(Ndarray),
     "list": lambda a: a.tolist(),
@@ -224,8 +354,11 @@ LAYOUTS: dict[str, Callable[[np.ndarray[Any, Any]], Any]] = {
     "released memoryview": lambda a: _released(a),
     "bytes": lambda a: a.tobytes(),
     "bytearray": lambda a: bytearray(a.tobytes()),
-    "array.array": lambda a: array.array("q", a.astype("i8").ravel().tolist())
-    if a.dtype.kind in "biu" and a.itemsize < 8 else a,
+    "array.array": lambda a: (
+        array.array("q", a.astype("i8").ravel().tolist())
+        if a.dtype.kind in "biu" and a.itemsize < 8
+        else a
+    ),
     "object array": lambda a: a.astype(object),
 }
 
@@ -237,8 +370,11 @@ def _released(a: np.ndarray[Any, Any]) -> Any:
 
 
 @st.composite
-def arrays(draw: st.DrawFn, dtypes: tuple[str, ...] = ANY_DTYPE,
-           shapes: st.SearchStrategy[tuple[int, ...]] = small_shapes) -> Any:
+def arrays(
+    draw: st.DrawFn,
+    dtypes: tuple[str, ...] = ANY_DTYPE,
+    shapes: st.SearchStrategy[tuple[int, ...]] = small_shapes,
+) -> Any:
     """Anything that a careless caller could take for an array."""
     made = filled(draw(st.sampled_from(dtypes)), draw(shapes))
     return LAYOUTS[draw(st.one_of(st.just("as it is"), st.sampled_from(list(LAYOUTS))))](made)
@@ -247,5 +383,8 @@ def arrays(draw: st.DrawFn, dtypes: tuple[str, ...] = ANY_DTYPE,
 def same_bits(a: Any, b: Any) -> bool:
     """Equal dtype, shape and elements; one NaN is as good as another."""
     a, b = np.asarray(a), np.asarray(b)
-    return (a.dtype == b.dtype and a.shape == b.shape
-            and bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f")))
+    return (
+        a.dtype == b.dtype
+        and a.shape == b.shape
+        and bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f"))
+    )

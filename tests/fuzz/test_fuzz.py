@@ -22,9 +22,20 @@ SEED = int(os.environ.get("CAFFE2OP_FUZZ_SEED", "0"))
 
 # In ten thousand inputs: fewer of what takes longer.
 SHARES = {
-    "elements": 1500, "buffers": 1000, "bulk": 700, "waiting": 1000, "mutex": 500, "effects": 700,
-    "shared_arrays": 500, "operators": 1000, "tensor_operators": 600, "nets": 600,
-    "plan_definitions": 200, "builders": 500, "workspaces": 600, "threads": 600,
+    "elements": 1500,
+    "buffers": 1000,
+    "bulk": 700,
+    "waiting": 1000,
+    "mutex": 500,
+    "effects": 700,
+    "shared_arrays": 500,
+    "operators": 1000,
+    "tensor_operators": 600,
+    "nets": 600,
+    "plan_definitions": 200,
+    "builders": 500,
+    "workspaces": 600,
+    "threads": 600,
 }
 
 Run = subprocess.CompletedProcess[str]
@@ -32,8 +43,13 @@ Run = subprocess.CompletedProcess[str]
 
 def run(name: str) -> Run:
     inputs = max(1, INPUTS * SHARES[name] // sum(SHARES.values()))
-    return subprocess.run([sys.executable, str(CHILD), name, str(SEED), str(inputs)], text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    return subprocess.run(
+        [sys.executable, str(CHILD), name, str(SEED), str(inputs)],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
 
 
 @pytest.fixture(scope="module")

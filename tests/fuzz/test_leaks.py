@@ -39,9 +39,16 @@ def arrays() -> None:
     array.cell(3).compare_exchange(array.load(3), 10.0**9)
     array.add_at([1, 2], 1.0)
     array.array[0] = array.gather([1])[0]
-    wrong(lambda: array.load(10**6), lambda: array.store(0, "x"), lambda: array.load(0, order="x"),
-          lambda: array.add_at([10**6], 1), lambda: array.store(0, np.complex64(1)),
-          lambda: array.wait(0, 0, -1), lambda: AtomicArray(b"x"), lambda: pickle.dumps(array))
+    wrong(
+        lambda: array.load(10**6),
+        lambda: array.store(0, "x"),
+        lambda: array.load(0, order="x"),
+        lambda: array.add_at([10**6], 1),
+        lambda: array.store(0, np.complex64(1)),
+        lambda: array.wait(0, 0, -1),
+        lambda: AtomicArray(b"x"),
+        lambda: pickle.dumps(array),
+    )
 
 
 def locks() -> None:
@@ -64,8 +71,11 @@ def blobs() -> None:
         workspace.FeedBlob("x", value)
         workspace.FetchBlob("x")
     workspace.ShareBlob("x", LARGE.copy())
-    wrong(lambda: workspace.FeedBlob("x", 5), lambda: workspace.FetchBlob("y"),
-          lambda: workspace.FeedBlob("z", np.zeros(1, object)))
+    wrong(
+        lambda: workspace.FeedBlob("x", 5),
+        lambda: workspace.FetchBlob("y"),
+        lambda: workspace.FeedBlob("z", np.zeros(1, object)),
+    )
     for type_ in ("CreateMutex", "CreateCounter", "CreateBlobsQueue"):
         workspace.RunOperatorOnce(OperatorDef(type_, [], ["q"]))
     workspace.RunOperatorOnce(OperatorDef("EnqueueBlobs", ["q", "x"], []))
@@ -86,18 +96,24 @@ def nets() -> None:
         net = NetDef("n", [FILL, OperatorDef("Sum", ["a", "a"], ["b"])], type_)
         workspace.CreateNet(net, overwrite=True)
         workspace.RunNet("n", 2)
-        wrong(lambda t=type_: workspace.RunNetOnce(NetDef("m", [FILL, BOOM], t)),
-              lambda: workspace.CreateNet(NetDef("m", [OperatorDef("Sum", ["no"], ["b"])])))
+        wrong(
+            lambda t=type_: workspace.RunNetOnce(NetDef("m", [FILL, BOOM], t)),
+            lambda: workspace.CreateNet(NetDef("m", [OperatorDef("Sum", ["no"], ["b"])])),
+        )
 
 
 def plans() -> None:
     defs = [NetDef("n", [FILL]), NetDef("m", [FILL, BOOM])]
-    step = ExecutionStepDef("s", network=["n"], num_iter=2, num_concurrent_instances=2,
-                            create_workspace=True)
+    step = ExecutionStepDef(
+        "s", network=["n"], num_iter=2, num_concurrent_instances=2, create_workspace=True
+    )
     workspace.RunPlan(PlanDef("p", defs, [step]))
     both = [ExecutionStepDef("t", network=["n"], num_iter=9), ExecutionStepDef("u", network=["m"])]
-    wrong(lambda: workspace.RunPlan(PlanDef("p", defs, [
-        ExecutionStepDef("s", both, concurrent_substeps=True)])))
+    wrong(
+        lambda: workspace.RunPlan(
+            PlanDef("p", defs, [ExecutionStepDef("s", both, concurrent_substeps=True)])
+        )
+    )
 
 
 def async_nets() -> None:
@@ -116,13 +132,20 @@ def resident() -> int:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-@pytest.mark.parametrize("body", [arrays, locks, shared_memory, blobs, nets, plans, async_nets],
-                         ids=lambda body: body.__name__)
+@pytest.mark.parametrize(
+    "body",
+    [arrays, locks, shared_memory, blobs, nets, plans, async_nets],
+    ids=lambda body: body.__name__,
+)
 def test_nothing_is_left_behind(body: Callable[[], None]) -> None:
     def measure() -> tuple[int, int, int, int]:
         gc.collect()
-        return (resident(), sys.getallocatedblocks(), len(os.listdir("/proc/self/fd")),
-                threading.active_count())
+        return (
+            resident(),
+            sys.getallocatedblocks(),
+            len(os.listdir("/proc/self/fd")),
+            threading.active_count(),
+        )
 
     growth = []
     for _ in range(3):  # the least of them: caches fill once

@@ -52,13 +52,15 @@ def library(tmp_path_factory):
 def by_cffi(library):
     """A function that gives a cffi pointer of a function of the library."""
     ffi = cffi.FFI()
-    ffi.cdef("int32_t square(void **, const int64_t *, void *);"
-             "int32_t scale(void **, const int64_t *, void *);"
-             "int32_t sizes_of(void **, const int64_t *, void *);"
-             "int32_t count(void **, const int64_t *, void *);"
-             "int32_t fail(void **, const int64_t *, void *);"
-             "int32_t two(void **, const int64_t *);"
-             "double real(void **, const int64_t *, void *);")
+    ffi.cdef(
+        "int32_t square(void **, const int64_t *, void *);"
+        "int32_t scale(void **, const int64_t *, void *);"
+        "int32_t sizes_of(void **, const int64_t *, void *);"
+        "int32_t count(void **, const int64_t *, void *);"
+        "int32_t fail(void **, const int64_t *, void *);"
+        "int32_t two(void **, const int64_t *);"
+        "double real(void **, const int64_t *, void *);"
+    )
     lib = ffi.dlopen(library)
     return lambda name: ffi.addressof(lib, name)
 

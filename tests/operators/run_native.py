@@ -31,8 +31,14 @@ def definition(type_: str, n_in: int, in_place: int | None = None, **args: Any) 
 class Native:
     """One operator in a net, with blobs of its own."""
 
-    def __init__(self, type_: str, *arrays: np.ndarray[Any, Any], in_place: int | None = None,
-                 shared: tuple[int, ...] = (), **args: Any) -> None:
+    def __init__(
+        self,
+        type_: str,
+        *arrays: np.ndarray[Any, Any],
+        in_place: int | None = None,
+        shared: tuple[int, ...] = (),
+        **args: Any,
+    ) -> None:
         op = definition(type_, len(arrays), in_place, **args)
         self.packed = schema.pack_args(op, schema.validate(op))
         blobs = {id(a): ffi.gc(lib.c2_blob_new(), lib.c2_blob_free) for a in arrays}
@@ -40,20 +46,42 @@ class Native:
         self.keep = arrays
         for k, array in enumerate(arrays):
             self.feed(k, array, share=k in shared)
-        self.output_blob = (ffi.gc(lib.c2_blob_new(), lib.c2_blob_free) if in_place is None
-                            else self.inputs[in_place])
+        self.output_blob = (
+            ffi.gc(lib.c2_blob_new(), lib.c2_blob_free)
+            if in_place is None
+            else self.inputs[in_place]
+        )
         self.net = ffi.gc(lib.c2_net_new(1), lib.c2_net_free)
         kernel = lib.c2_kernel_find(type_.encode())
         assert kernel != ffi.NULL, f"no kernel {type_}"
-        status.check(lib.c2_net_set(self.net, 0, kernel, ffi.NULL, len(arrays), self.inputs, 1,
-                                    [self.output_blob], self.packed.args, self.packed.n))
+        status.check(
+            lib.c2_net_set(
+                self.net,
+                0,
+                kernel,
+                ffi.NULL,
+                len(arrays),
+                self.inputs,
+                1,
+                [self.output_blob],
+                self.packed.args,
+                self.packed.n,
+            )
+        )
 
     def feed(self, k: int, array: np.ndarray[Any, Any], share: bool = False) -> None:
         """Input `k` becomes a copy of the array, or a view of it."""
         assert array.flags.c_contiguous
         put = lib.c2_blob_share if share else lib.c2_blob_feed
-        status.check(put(self.inputs[k], to_code(array.dtype), array.ndim, list(array.shape),
-                         ffi.cast("void *", array.ctypes.data)))
+        status.check(
+            put(
+                self.inputs[k],
+                to_code(array.dtype),
+                array.ndim,
+                list(array.shape),
+                ffi.cast("void *", array.ctypes.data),
+            )
+        )
 
     def run(self) -> None:
         """Once. Raises what the operator reports; releases the GIL meanwhile."""

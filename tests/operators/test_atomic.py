@@ -165,8 +165,9 @@ def test_caffe2s_own_scenario(with_mutex):
     steps = []
     for k in range(100):
         net = core.Net(f"net_{k}")
-        _, fetched = net.AtomicFetchAdd([*mutexes[0], countdown, minus_one],
-                                        [countdown, f"fetched_{k}"])
+        _, fetched = net.AtomicFetchAdd(
+            [*mutexes[0], countdown, minus_one], [countdown, f"fetched_{k}"]
+        )
         net.AtomicFetchAdd([*mutexes[1], checksum, fetched], [checksum, "not_used"])
         steps.append(core.execution_step(f"worker_{k}", net, num_iter=200))
     plan = core.Plan("plan")

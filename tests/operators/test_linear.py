@@ -44,12 +44,20 @@ def losses(scores: Array, labels: Array) -> Array:
 
 
 def twin_scores(rows: dict[str, Array], weights: Array) -> Array:
-    return np.array([np.dot(weights[i], v) for i, v in
-                     (row_of(rows, r) for r in range(len(rows["labels"])))])
+    return np.array(
+        [np.dot(weights[i], v) for i, v in (row_of(rows, r) for r in range(len(rows["labels"])))]
+    )
 
 
-def twin_sgd(rows: dict[str, Array], weights: Array, updates: Array, start: int, n: int,
-             rate: float, l2: float) -> float:
+def twin_sgd(
+    rows: dict[str, Array],
+    weights: Array,
+    updates: Array,
+    start: int,
+    n: int,
+    rate: float,
+    l2: float,
+) -> float:
     """Row by row, in float64; returns the mean loss before each step."""
     total = 0.0
     for k in range(start, start + n):
@@ -92,20 +100,37 @@ def feed(rows: dict[str, Array], weights: Array, start: int = 0, worker: int = 0
 def sgd(valued: bool, worker: int = 0, outputs: tuple[str, ...] = (), **args: Any) -> Any:
     own = [f"table_{worker}", f"sent_{worker}"]
     inputs = [f"start_{worker}", f"start_{worker}", "indptr", "indices", "labels", "weights", *own]
-    return core.CreateOperator("SparseLogisticSGD", inputs + ["values"] * valued,
-                               ["weights", *own, *outputs], **args)
+    return core.CreateOperator(
+        "SparseLogisticSGD", inputs + ["values"] * valued, ["weights", *own, *outputs], **args
+    )
 
 
 # ---- against the twin ---------------------------------------------------------------------------
 
 
-@given(seed=st.integers(0, 10**6), valued=st.booleans(), merge=st.sampled_from(["batch", "row"]),
-       update=st.sampled_from(["atomic", "racy"]), start=st.integers(0, 50),
-       batch=st.integers(1, 60), limit=st.integers(-1, 60), l2=st.sampled_from([0.0, 0.3]),
-       decay=st.sampled_from([0.0, 2.0]))
+@given(
+    seed=st.integers(0, 10**6),
+    valued=st.booleans(),
+    merge=st.sampled_from(["batch", "row"]),
+    update=st.sampled_from(["atomic", "racy"]),
+    start=st.integers(0, 50),
+    batch=st.integers(1, 60),
+    limit=st.integers(-1, 60),
+    l2=st.sampled_from([0.0, 0.3]),
+    decay=st.sampled_from([0.0, 2.0]),
+)
 @settings(max_examples=80, deadline=None)
-def test_one_batch(seed: int, valued: bool, merge: str, update: str, start: int, batch: int,
-                   limit: int, l2: float, decay: float) -> None:
+def test_one_batch(
+    seed: int,
+    valued: bool,
+    merge: str,
+    update: str,
+    start: int,
+    batch: int,
+    limit: int,
+    l2: float,
+    decay: float,
+) -> None:
     rows = make_rows(seed, count=17, features=11, most=6, valued=valued)
     weights = np.zeros(11, WORD)
     weights["weight"] = np.random.default_rng(seed).normal(size=11)
@@ -113,8 +138,19 @@ def test_one_batch(seed: int, valued: bool, merge: str, update: str, start: int,
     n = batch if limit < 0 else max(0, min(batch, limit - start))
     loss = twin_sgd(rows, want, updates, start, n, 0.3 / (1 + decay * start / 17), l2)
     feed(rows, weights.view(np.int64), start)
-    workspace.RunOperatorOnce(sgd(valued, outputs=("loss",), batch_size=batch, limit=limit, lr=0.3,
-                                  decay=decay, l2=l2, merge=merge, update=update))
+    workspace.RunOperatorOnce(
+        sgd(
+            valued,
+            outputs=("loss",),
+            batch_size=batch,
+            limit=limit,
+            lr=0.3,
+            decay=decay,
+            l2=l2,
+            merge=merge,
+            update=update,
+        )
+    )
     np.testing.assert_allclose(weights["weight"], want, rtol=2e-4, atol=2e-5)
     assert weights["updates"].tolist() == updates.tolist()
     assert workspace.FetchBlob("sent_0") == updates.sum()
@@ -130,14 +166,19 @@ def test_loss_and_predict(valued: bool) -> None:
     feed(rows, weights.view(np.int64))
     scores = twin_scores(rows, weights["weight"].astype(np.float64))
     more = ["values"] * valued
-    workspace.RunOperatorsOnce([
-        core.CreateOperator("SparseLogisticLoss",
-                            ["indptr", "indices", "labels", "weights", *more], ["loss"]),
-        core.CreateOperator("SparseLogisticPredict",
-                            ["indptr", "indices", "weights", *more], ["p"]),
-    ])
-    assert workspace.FetchBlob("loss") == pytest.approx(losses(scores, rows["labels"]).mean(),
-                                                        rel=1e-5)
+    workspace.RunOperatorsOnce(
+        [
+            core.CreateOperator(
+                "SparseLogisticLoss", ["indptr", "indices", "labels", "weights", *more], ["loss"]
+            ),
+            core.CreateOperator(
+                "SparseLogisticPredict", ["indptr", "indices", "weights", *more], ["p"]
+            ),
+        ]
+    )
+    assert workspace.FetchBlob("loss") == pytest.approx(
+        losses(scores, rows["labels"]).mean(), rel=1e-5
+    )
     np.testing.assert_allclose(workspace.FetchBlob("p"), sigmoid(scores), rtol=1e-4, atol=1e-30)
 
 
@@ -156,8 +197,11 @@ def test_two_passes_learn() -> None:
 
 def monitor(**args: Any) -> Any:
     return core.CreateOperator(
-        "SparseLogisticMonitor", ["start_0", "indptr", "indices", "labels", "weights", "history"],
-        ["history", "reached"], **args)
+        "SparseLogisticMonitor",
+        ["start_0", "indptr", "indices", "labels", "weights", "history"],
+        ["history", "reached"],
+        **args,
+    )
 
 
 def test_monitor_looks_once_for_every_so_many_rows() -> None:
@@ -215,8 +259,9 @@ def train_with_threads(merge: str, update: str, runs: int) -> tuple[int, int]:
     for worker in range(2):
         feed(rows, weights.view(np.int64), worker=worker)
         net = core.Net("worker")
-        net.Proto().op.append(sgd(False, worker, batch_size=16, lr=0.01, merge=merge,
-                                  update=update))
+        net.Proto().op.append(
+            sgd(False, worker, batch_size=16, lr=0.01, merge=merge, update=update)
+        )
         nets.append(workspace.CreateNet(net))
 
     def work(name: str) -> None:
@@ -242,27 +287,35 @@ def test_threads_lose_nothing(merge: str) -> None:
 # ---- what is refused ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "wrong", "error", "message"), [
-    ("indptr", np.array([0, 2, 1], np.int64), IndexError, "row 1: .*'indptr'"),
-    ("indptr", np.array([0, 1, 9], np.int64), IndexError, "row 1"),
-    ("indptr", np.array([-1, 1, 2], np.int64), IndexError, "row 0"),
-    ("indptr", np.array([0], np.int64), ValueError, "at least 2 elements"),
-    ("indptr", np.array([0, 1, 2], np.int32), TypeError, "int64"),
-    ("indices", np.array([0, 3], np.int32), IndexError, "0 <= index < 3"),
-    ("indices", np.array([0, -1], np.int32), IndexError, "0 <= index < 3"),
-    ("indices", np.array([0, 1], np.int64), TypeError, "int32"),
-    ("labels", np.array([0, 1, 1], np.float32), ValueError, "must have 2 elements"),
-    ("labels", np.array([0, 1], np.float64), TypeError, "float32"),
-    ("values", np.array([1], np.float32), ValueError, "as many as indices"),
-    ("table_0", np.zeros(5, np.int64), ValueError, "must have 6 elements"),
-    ("start_0", np.array(-1, np.int64), ValueError, "must not be negative"),
-    ("start_0", np.zeros(2, np.int64), ValueError, "scalar"),
-])
+@pytest.mark.parametrize(
+    ("name", "wrong", "error", "message"),
+    [
+        ("indptr", np.array([0, 2, 1], np.int64), IndexError, "row 1: .*'indptr'"),
+        ("indptr", np.array([0, 1, 9], np.int64), IndexError, "row 1"),
+        ("indptr", np.array([-1, 1, 2], np.int64), IndexError, "row 0"),
+        ("indptr", np.array([0], np.int64), ValueError, "at least 2 elements"),
+        ("indptr", np.array([0, 1, 2], np.int32), TypeError, "int64"),
+        ("indices", np.array([0, 3], np.int32), IndexError, "0 <= index < 3"),
+        ("indices", np.array([0, -1], np.int32), IndexError, "0 <= index < 3"),
+        ("indices", np.array([0, 1], np.int64), TypeError, "int32"),
+        ("labels", np.array([0, 1, 1], np.float32), ValueError, "must have 2 elements"),
+        ("labels", np.array([0, 1], np.float64), TypeError, "float32"),
+        ("values", np.array([1], np.float32), ValueError, "as many as indices"),
+        ("table_0", np.zeros(5, np.int64), ValueError, "must have 6 elements"),
+        ("start_0", np.array(-1, np.int64), ValueError, "must not be negative"),
+        ("start_0", np.zeros(2, np.int64), ValueError, "scalar"),
+    ],
+)
 @pytest.mark.parametrize("merge", ["batch", "row"])
-def test_wrong_inputs_change_nothing(name: str, wrong: Array, error: type[Exception],
-                                     message: str, merge: str) -> None:
-    rows = {"indptr": np.array([0, 1, 2], np.int64), "indices": np.array([0, 1], np.int32),
-            "labels": np.array([0, 1], np.float32), "values": np.ones(2, np.float32)}
+def test_wrong_inputs_change_nothing(
+    name: str, wrong: Array, error: type[Exception], message: str, merge: str
+) -> None:
+    rows = {
+        "indptr": np.array([0, 1, 2], np.int64),
+        "indices": np.array([0, 1], np.int32),
+        "labels": np.array([0, 1], np.float32),
+        "values": np.ones(2, np.float32),
+    }
     weights = np.zeros(3, np.int64)
     feed(rows, weights)
     workspace.FeedBlob(name, wrong)
@@ -276,14 +329,17 @@ def test_wrong_inputs_change_nothing(name: str, wrong: Array, error: type[Except
     assert workspace.FetchBlob("sent_0") == 0
 
 
-@pytest.mark.parametrize(("args", "message"), [
-    ({}, "'batch_size' .* is missing"),
-    ({"batch_size": 0}, "at least 1"),
-    ({"batch_size": 1, "lr": float("nan")}, "finite and at least 0"),
-    ({"batch_size": 1, "lr": 0.1, "merge": "rows"}, "one of batch, row"),
-    ({"batch_size": 1, "lr": 0.1, "update": "plain"}, "one of atomic, racy"),
-    ({"batch_size": 1, "lr": 0.1, "l2": -1.0}, "at least 0"),
-])
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ({}, "'batch_size' .* is missing"),
+        ({"batch_size": 0}, "at least 1"),
+        ({"batch_size": 1, "lr": float("nan")}, "finite and at least 0"),
+        ({"batch_size": 1, "lr": 0.1, "merge": "rows"}, "one of batch, row"),
+        ({"batch_size": 1, "lr": 0.1, "update": "plain"}, "one of atomic, racy"),
+        ({"batch_size": 1, "lr": 0.1, "l2": -1.0}, "at least 0"),
+    ],
+)
 def test_wrong_arguments(args: dict[str, Any], message: str) -> None:
     feed(make_rows(0, 3, 3, 3, valued=False), np.zeros(3, np.int64))
     with pytest.raises(ValueError, match=message):

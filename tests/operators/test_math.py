@@ -35,8 +35,9 @@ def twin(op: str, *arrays: Array, **args: Any) -> Array:
 def pairs(dtypes: tuple[str, ...]) -> st.SearchStrategy[tuple[Array, Array]]:
     """Two arrays of one dtype whose shapes broadcast."""
     shapes = hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=4, max_side=5, min_side=0)
-    return st.tuples(st.sampled_from(dtypes), shapes).flatmap(lambda drawn: st.tuples(
-        *[hnp.arrays(drawn[0], shape) for shape in drawn[1].input_shapes]))
+    return st.tuples(st.sampled_from(dtypes), shapes).flatmap(
+        lambda drawn: st.tuples(*[hnp.arrays(drawn[0], shape) for shape in drawn[1].input_shapes])
+    )
 
 
 @pytest.mark.parametrize("op", ARITHMETIC)
@@ -46,12 +47,24 @@ def test_broadcasting_is_numpys(op: str, ab: tuple[Array, Array]) -> None:
     same(run(op, *ab), twin(op, *ab))
 
 
-@pytest.mark.parametrize("shapes", [
-    ((2, 3, 4, 5), (2, 3, 4, 5)), ((2, 3, 4, 5), (5,)), ((2, 3, 4, 5), ()), ((1,), (2, 3)),
-    ((2, 1, 4, 1), (1, 3, 1, 5)), ((2, 3, 1, 5), (3, 4, 1)), ((4, 1), (1, 4)),
-    ((3, 1, 1), (3, 4, 5)), ((1, 1, 1), (1,)), ((), ()), ((0, 3), (1, 3)),
-    ((2,) * 8, (2, 1) * 4), ((1000, 1), (1000, 7)),
-])
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        ((2, 3, 4, 5), (2, 3, 4, 5)),
+        ((2, 3, 4, 5), (5,)),
+        ((2, 3, 4, 5), ()),
+        ((1,), (2, 3)),
+        ((2, 1, 4, 1), (1, 3, 1, 5)),
+        ((2, 3, 1, 5), (3, 4, 1)),
+        ((4, 1), (1, 4)),
+        ((3, 1, 1), (3, 4, 5)),
+        ((1, 1, 1), (1,)),
+        ((), ()),
+        ((0, 3), (1, 3)),
+        ((2,) * 8, (2, 1) * 4),
+        ((1000, 1), (1000, 7)),
+    ],
+)
 @pytest.mark.parametrize("op", ARITHMETIC)
 def test_shapes_worth_naming(op: str, shapes: tuple[tuple[int, ...], ...]) -> None:
     rng = np.random.default_rng(5)
@@ -60,22 +73,40 @@ def test_shapes_worth_naming(op: str, shapes: tuple[tuple[int, ...], ...]) -> No
     same(run(op, b, a), twin(op, b, a))
 
 
-@pytest.mark.parametrize(("a", "b", "axis"), [
-    ((2, 3, 4), (2,), 0), ((2, 3, 4), (3,), 1), ((2, 3, 4), (4,), 2), ((2, 3, 4), (2, 3), 0),
-    ((2, 3, 4), (3, 4), -1), ((2, 3, 4), (), -1), ((2, 3, 4), (), 0), ((5, 1), (1,), 0),
-])
+@pytest.mark.parametrize(
+    ("a", "b", "axis"),
+    [
+        ((2, 3, 4), (2,), 0),
+        ((2, 3, 4), (3,), 1),
+        ((2, 3, 4), (4,), 2),
+        ((2, 3, 4), (2, 3), 0),
+        ((2, 3, 4), (3, 4), -1),
+        ((2, 3, 4), (), -1),
+        ((2, 3, 4), (), 0),
+        ((5, 1), (1,), 0),
+    ],
+)
 def test_the_older_broadcasting(a: tuple[int, ...], b: tuple[int, ...], axis: int) -> None:
     x, y = np.random.default_rng(1).random((2, 24), dtype=np.float32)
-    x, y = x[:int(np.prod(a))].reshape(a), y[:int(np.prod(b))].reshape(b)
+    x, y = x[: int(np.prod(a))].reshape(a), y[: int(np.prod(b))].reshape(b)
     same(run("Sub", x, y, broadcast=1, axis=axis), twin("Sub", x, y, 1, axis))
 
 
-@pytest.mark.parametrize(("a", "b", "args"), [
-    ((2, 3), (3, 2), {}), ((2, 3), (2,), {}), ((3, 4), (3, 5), {}), ((0,), (2,), {}),
-    ((3,), (2, 3), {"broadcast": 1}), ((1, 3), (2, 3), {"broadcast": 1}),
-    ((2, 3), (2,), {"broadcast": 1}), ((2, 3), (2,), {"broadcast": 1, "axis": 1}),
-    ((2, 3), (2,), {"broadcast": 1, "axis": 2}), ((2, 3), (2,), {"broadcast": 1, "axis": 2**62}),
-])
+@pytest.mark.parametrize(
+    ("a", "b", "args"),
+    [
+        ((2, 3), (3, 2), {}),
+        ((2, 3), (2,), {}),
+        ((3, 4), (3, 5), {}),
+        ((0,), (2,), {}),
+        ((3,), (2, 3), {"broadcast": 1}),
+        ((1, 3), (2, 3), {"broadcast": 1}),
+        ((2, 3), (2,), {"broadcast": 1}),
+        ((2, 3), (2,), {"broadcast": 1, "axis": 1}),
+        ((2, 3), (2,), {"broadcast": 1, "axis": 2}),
+        ((2, 3), (2,), {"broadcast": 1, "axis": 2**62}),
+    ],
+)
 def test_shapes_that_do_not_fit_are_both_named(a: Any, b: Any, args: Any) -> None:
     op = Native("Add", np.zeros(a, np.float32), np.zeros(b, np.float32), **args)
     with pytest.raises(ValueError, match="input 1: float32") as error:
@@ -152,8 +183,10 @@ def test_weighted_sum(n: int, dtype: str) -> None:
     for shape in ((), (0,), (3, 5), (1300,)):
         inputs = []
         for k in range(n):
-            inputs += [np.asarray(rng.standard_normal(shape)).astype(dtype),
-                       np.full((1,) if k % 2 else (), rng.standard_normal()).astype(dtype)]
+            inputs += [
+                np.asarray(rng.standard_normal(shape)).astype(dtype),
+                np.full((1,) if k % 2 else (), rng.standard_normal()).astype(dtype),
+            ]
         same(run("WeightedSum", *inputs), twin("WeightedSum", *inputs))
         same(run("WeightedSum", *inputs, in_place=0), twin("WeightedSum", *inputs))
 
@@ -175,8 +208,11 @@ def test_sums_refuse_what_is_not_like_input_0_and_change_nothing() -> None:
 
 @pytest.mark.parametrize("op", ["Relu", "Scale", "Sigmoid"])
 @settings(max_examples=80, deadline=None)
-@given(x=st.sampled_from(FLOATS).flatmap(
-    lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, min_side=0))))
+@given(
+    x=st.sampled_from(FLOATS).flatmap(
+        lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, min_side=0))
+    )
+)
 def test_one_input(op: str, x: Array) -> None:
     args = {"scale": -2.5} if op == "Scale" else {}
     want = twin(op, x, **args)
@@ -185,8 +221,9 @@ def test_one_input(op: str, x: Array) -> None:
         if op == "Sigmoid":
             assert got.dtype == want.dtype
             # exp is the C library's here, good to one unit in the last place
-            np.testing.assert_allclose(got, want, rtol=4 * np.finfo(x.dtype).eps,
-                                       atol=np.finfo(x.dtype).tiny)
+            np.testing.assert_allclose(
+                got, want, rtol=4 * np.finfo(x.dtype).eps, atol=np.finfo(x.dtype).tiny
+            )
         else:
             same(got, want)
 
@@ -197,12 +234,18 @@ def test_special_floats() -> None:
     same(run("Sigmoid", x), np.array([np.nan, 1, 0, 0.5], np.float32))
 
 
-@pytest.mark.parametrize(("op", "n", "args", "words"), [
-    ("Add", 1, {}, "2 inputs"), ("Add", 2, {"axis": 1}, "needs broadcast=1"),
-    ("Add", 2, {"broadcast": 1, "axis": -2}, "'axis' must be a dimension"),
-    ("WeightedSum", 3, {}, "in pairs"), ("Scale", 1, {"scale": "x"}, "'scale'"),
-    ("Scale", 1, {"factor": 2.0}, "'factor'"), ("Sum", 0, {}, "1 or more"),
-])
+@pytest.mark.parametrize(
+    ("op", "n", "args", "words"),
+    [
+        ("Add", 1, {}, "2 inputs"),
+        ("Add", 2, {"axis": 1}, "needs broadcast=1"),
+        ("Add", 2, {"broadcast": 1, "axis": -2}, "'axis' must be a dimension"),
+        ("WeightedSum", 3, {}, "in pairs"),
+        ("Scale", 1, {"scale": "x"}, "'scale'"),
+        ("Scale", 1, {"factor": 2.0}, "'factor'"),
+        ("Sum", 0, {}, "1 or more"),
+    ],
+)
 def test_schemas_refuse(op: str, n: int, args: dict[str, Any], words: str) -> None:
     with pytest.raises((ValueError, TypeError), match=words):
         schema.validate(definition(op, n, **args))

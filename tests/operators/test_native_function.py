@@ -62,8 +62,9 @@ def test_numba():
     numba = pytest.importorskip("numba")
     types = numba.types
 
-    @numba.cfunc(types.int32(types.CPointer(types.voidptr), types.CPointer(types.int64),
-                             types.voidptr))
+    @numba.cfunc(
+        types.int32(types.CPointer(types.voidptr), types.CPointer(types.int64), types.voidptr)
+    )
     def square(data, sizes, user):
         x = numba.carray(_as_doubles(data[0]), sizes[0])
         y = numba.carray(_as_doubles(data[1]), sizes[1])
@@ -84,6 +85,7 @@ else:
     @_numba.extending.intrinsic
     def _as_doubles(typing, pointer):
         """A void pointer as a double pointer."""
+
         def generate(context, builder, signature, args):
             return builder.bitcast(args[0], _cgutils.ir.DoubleType().as_pointer())
 
@@ -137,8 +139,9 @@ def test_capsule(by_ctypes):
 def test_user_data(by_cffi):
     ffi = cffi.FFI()
     check_scale(registered(by_cffi("scale"), **LIKE, user_data=ffi.new("double *", 1.5)), 1.5)
-    check_scale(registered(by_cffi("scale"), **LIKE,
-                           user_data=ctypes.pointer(ctypes.c_double(-2))), -2)
+    check_scale(
+        registered(by_cffi("scale"), **LIKE, user_data=ctypes.pointer(ctypes.c_double(-2))), -2
+    )
 
 
 def test_functions_of_other_kinds(by_cffi, by_ctypes, library):

@@ -202,16 +202,25 @@ def test_two_producers_and_two_consumers_exactly():
     puts = []
     for k in range(producers):
         workspace.FeedBlob(f"next_{k}", np.int64(k * each))
-        puts.append(core.execution_step(f"puts_{k}", net_of(
-            f"put_{k}",
-            ("AtomicFetchAdd64", [f"next_{k}", "one"], [f"next_{k}", f"value_{k}"], {}),
-            ("EnqueueBlobs", ["queue", f"value_{k}", f"value_{k}"], [], {}),
-        ), num_iter=each))
+        puts.append(
+            core.execution_step(
+                f"puts_{k}",
+                net_of(
+                    f"put_{k}",
+                    ("AtomicFetchAdd64", [f"next_{k}", "one"], [f"next_{k}", f"value_{k}"], {}),
+                    ("EnqueueBlobs", ["queue", f"value_{k}", f"value_{k}"], [], {}),
+                ),
+                num_iter=each,
+            )
+        )
     close = net_of("close", ("CloseBlobsQueue", ["queue"], [], {}))
-    production = core.execution_step("production", [
-        core.execution_step("puts", puts, concurrent_substeps=True),
-        core.execution_step("close", close),
-    ])
+    production = core.execution_step(
+        "production",
+        [
+            core.execution_step("puts", puts, concurrent_substeps=True),
+            core.execution_step("close", close),
+        ],
+    )
 
     def note(inputs, outputs):
         if not inputs[2].data:
@@ -227,8 +236,11 @@ def test_two_producers_and_two_consumers_exactly():
     python = net_of("python", ("SafeDequeueBlobs", ["queue"], ["a_1", "b_1", "end_1"], {}))
     feed(a_1=np.int64(0), b_1=np.int64(0))
     python.Python(note)(["a_1", "b_1", "end_1"], [])
-    together(production, core.execution_step("native", native, should_stop_blob="end_0"),
-             core.execution_step("python", python, should_stop_blob="end_1"))
+    together(
+        production,
+        core.execution_step("native", native, should_stop_blob="end_0"),
+        core.execution_step("python", python, should_stop_blob="end_1"),
+    )
 
     last_pass = int(fetch("a_0"))  # at the end a_0 stays, and was added once more
     assert fetch("native_passes") - 1 + taken.total() == producers * each
@@ -241,10 +253,12 @@ def test_a_full_queue_blocks_until_there_is_room():
     run("CreateBlobsQueue", [], ["queue"], capacity=1)
     feed(x=np.arange(4.0))
     together(
-        core.execution_step("puts", net_of("p", ("EnqueueBlobs", ["queue", "x"], [], {})),
-                            num_iter=times),
-        core.execution_step("takes", net_of("t", ("DequeueBlobs", ["queue"], ["y"], {})),
-                            num_iter=times),
+        core.execution_step(
+            "puts", net_of("p", ("EnqueueBlobs", ["queue", "x"], [], {})), num_iter=times
+        ),
+        core.execution_step(
+            "takes", net_of("t", ("DequeueBlobs", ["queue"], ["y"], {})), num_iter=times
+        ),
     )
     np.testing.assert_array_equal(fetch("y"), np.arange(4.0))
     with pytest.raises(RuntimeError, match="nothing came"):
@@ -262,8 +276,10 @@ def test_a_failing_sibling_ends_the_wait(full):
         waits = ("DequeueBlobs", ["queue"], ["y"], {})
     fails = ("AtomicFetchAdd", ["x", "wrong"], ["x", "before"], {})
     with pytest.raises(TypeError, match="float32 given, int32 expected"):
-        together(core.execution_step("waits", net_of("w", waits)),
-                 core.execution_step("fails", net_of("f", fails)))
+        together(
+            core.execution_step("waits", net_of("w", waits)),
+            core.execution_step("fails", net_of("f", fails)),
+        )
 
 
 @pytest.mark.parametrize("closing", ["CloseBlobsQueue", "CreateBlobsQueue"])

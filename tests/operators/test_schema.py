@@ -22,8 +22,13 @@ def registered(**fields) -> Schema:
 
 
 def operator(made: Schema, inputs="x", outputs="y", **args) -> OperatorDef:
-    return OperatorDef(made.type, inputs.split(), outputs.split(), "name",
-                       [make_argument(k, v) for k, v in args.items()])
+    return OperatorDef(
+        made.type,
+        inputs.split(),
+        outputs.split(),
+        "name",
+        [make_argument(k, v) for k, v in args.items()],
+    )
 
 
 def refused(made: Schema, *args, error=ValueError, **kwargs) -> str:
@@ -73,8 +78,9 @@ def test_in_place() -> None:
     allowed = registered(in_place=((1, 0),), input_names=("a", "b"))
     schema.validate(operator(allowed, "x y", "y"))
     schema.validate(operator(allowed, "y y", "y"))  # may be written as input 1
-    assert refused(allowed, "x y", "x") == ("input 0 (a) and output 0 must be different blobs, "
-                                            "got 'x' for both")
+    assert refused(allowed, "x y", "x") == (
+        "input 0 (a) and output 0 must be different blobs, got 'x' for both"
+    )
     forced = registered(enforce_in_place=((0, 0),))
     schema.validate(operator(forced, "x", "x"))
     assert refused(forced) == "input 0 and output 0 must be the same blob, got 'x' and 'y'"
@@ -102,33 +108,42 @@ ALL_KINDS = (
 )
 
 
-@pytest.mark.parametrize(("args", "message"), [
-    ({}, "argument 'n' (int) is missing"),
-    ({"n": -1}, "argument 'n' must be at least 0, got -1"),
-    ({"n": 2**63}, "argument 'n' must be an int of 64 bits, got 9223372036854775808"),
-    ({"n": 1, "ff": 1}, "unknown argument 'ff'; did you mean 'f'?"),
-    ({"n": 1, "f": 10**400}, "argument 'f' must be a float of 64 bits"),
-    ({"n": 1, "s": "a\0b"}, "argument 's' must be a string without NUL"),
-    ({"n": 1, "d": 12}, "argument 'd': no dtype has the number 12; accepted: core.DataType.FLOAT"),
-])
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ({}, "argument 'n' (int) is missing"),
+        ({"n": -1}, "argument 'n' must be at least 0, got -1"),
+        ({"n": 2**63}, "argument 'n' must be an int of 64 bits, got 9223372036854775808"),
+        ({"n": 1, "ff": 1}, "unknown argument 'ff'; did you mean 'f'?"),
+        ({"n": 1, "f": 10**400}, "argument 'f' must be a float of 64 bits"),
+        ({"n": 1, "s": "a\0b"}, "argument 's' must be a string without NUL"),
+        (
+            {"n": 1, "d": 12},
+            "argument 'd': no dtype has the number 12; accepted: core.DataType.FLOAT",
+        ),
+    ],
+)
 def test_values_refused(args, message) -> None:
     assert refused(registered(args=ALL_KINDS), **args).startswith(message)
 
 
-@pytest.mark.parametrize(("args", "message"), [
-    ({"n": 1.0}, "argument 'n' must be an int, got 1.0"),
-    ({"n": True}, "argument 'n' must be an int, got True"),
-    ({"n": "1"}, "argument 'n' must be an int, got '1'"),
-    ({"n": 1, "f": "x"}, "argument 'f' must be a float, got 'x'"),
-    ({"n": 1, "b": 2}, "argument 'b' must be a bool, got 2"),
-    ({"n": 1, "ns": 3}, "argument 'ns' must be a list of ints, got 3"),
-    ({"n": 1, "ns": [1.5]}, "argument 'ns' must be a list of ints, got [1.5]"),
-    ({"n": 1, "fs": ["a"]}, "argument 'fs' must be a list of floats, got ['a']"),
-    ({"n": 1, "s": 3}, "argument 's' must be a string, got 3"),
-    ({"n": 1, "d": "complex64"}, "argument 'd': dtype: dtype complex64 is not accepted"),
-    ({"n": 1, "d": "nonsense"}, "argument 'd': dtype: 'nonsense' is not a dtype"),
-    ({"n": 1, "d": 1.5}, "argument 'd': not a dtype: 1.5"),
-])
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ({"n": 1.0}, "argument 'n' must be an int, got 1.0"),
+        ({"n": True}, "argument 'n' must be an int, got True"),
+        ({"n": "1"}, "argument 'n' must be an int, got '1'"),
+        ({"n": 1, "f": "x"}, "argument 'f' must be a float, got 'x'"),
+        ({"n": 1, "b": 2}, "argument 'b' must be a bool, got 2"),
+        ({"n": 1, "ns": 3}, "argument 'ns' must be a list of ints, got 3"),
+        ({"n": 1, "ns": [1.5]}, "argument 'ns' must be a list of ints, got [1.5]"),
+        ({"n": 1, "fs": ["a"]}, "argument 'fs' must be a list of floats, got ['a']"),
+        ({"n": 1, "s": 3}, "argument 's' must be a string, got 3"),
+        ({"n": 1, "d": "complex64"}, "argument 'd': dtype: dtype complex64 is not accepted"),
+        ({"n": 1, "d": "nonsense"}, "argument 'd': dtype: 'nonsense' is not a dtype"),
+        ({"n": 1, "d": 1.5}, "argument 'd': not a dtype: 1.5"),
+    ],
+)
 def test_types_refused(args, message) -> None:
     assert refused(registered(args=ALL_KINDS), error=TypeError, **args).startswith(message)
 

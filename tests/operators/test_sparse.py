@@ -25,8 +25,12 @@ INDEX = ("int32", "int64")
 @st.composite
 def tables(draw: st.DrawFn, dtypes: tuple[str, ...], flat: bool = False) -> tuple[Array, Array]:
     """DATA, and INDICES into it; without rows, no indices."""
-    data = draw(hnp.arrays(draw(st.sampled_from(dtypes)),
-                           hnp.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=5)))
+    data = draw(
+        hnp.arrays(
+            draw(st.sampled_from(dtypes)),
+            hnp.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=5),
+        )
+    )
     shape = draw(hnp.array_shapes(min_dims=1, max_dims=1 if flat else 3, min_side=0, max_side=6))
     rows = len(data)
     if rows == 0:
@@ -53,34 +57,46 @@ def test_scatter_assign(table: tuple[Array, Array], data: st.DataObject) -> None
 
 
 @settings(max_examples=150, deadline=None)
-@given(table=tables(FLOATS), terms=st.integers(1, 4), w0=st.sampled_from([0, 1, -0.5]),
-       seed=st.integers(0, 999))
-def test_scatter_weighted_sum(table: tuple[Array, Array], terms: int, w0: float,
-                              seed: int) -> None:
+@given(
+    table=tables(FLOATS),
+    terms=st.integers(1, 4),
+    w0=st.sampled_from([0, 1, -0.5]),
+    seed=st.integers(0, 999),
+)
+def test_scatter_weighted_sum(table: tuple[Array, Array], terms: int, w0: float, seed: int) -> None:
     x0, indices = table
     rng = np.random.default_rng(seed)
     pairs = []
     for k in range(terms):
-        pairs += [np.asarray(rng.standard_normal(like_rows(x0, indices))).astype(x0.dtype),
-                  np.full((1,) if k else (), rng.standard_normal()).astype(x0.dtype)]
+        pairs += [
+            np.asarray(rng.standard_normal(like_rows(x0, indices))).astype(x0.dtype),
+            np.full((1,) if k else (), rng.standard_normal()).astype(x0.dtype),
+        ]
     inputs = x0, np.array([w0], x0.dtype), indices, *pairs
     same(run("ScatterWeightedSum", *inputs, in_place=0), twin("ScatterWeightedSum", *inputs))
 
 
 @settings(max_examples=150, deadline=None)
-@given(table=tables(FLOATS, flat=True), cuts=st.lists(st.integers(0, 6), max_size=6),
-       weighted=st.booleans())
+@given(
+    table=tables(FLOATS, flat=True),
+    cuts=st.lists(st.integers(0, 6), max_size=6),
+    weighted=st.booleans(),
+)
 def test_sparse_lengths_sum(table: tuple[Array, Array], cuts: list[int], weighted: bool) -> None:
     data, indices = table
     n = len(indices)
     lengths = np.diff([0, *sorted(min(c, n) for c in cuts), n]).astype(np.int32)
     if weighted:
         w = np.linspace(-2, 2, n).astype(data.dtype)
-        same(run("SparseLengthsWeightedSum", data, w, indices, lengths),
-             twin("SparseLengthsWeightedSum", data, w, indices, lengths))
+        same(
+            run("SparseLengthsWeightedSum", data, w, indices, lengths),
+            twin("SparseLengthsWeightedSum", data, w, indices, lengths),
+        )
     else:
-        same(run("SparseLengthsSum", data, indices, lengths),
-             twin("SparseLengthsSum", data, indices, lengths))
+        same(
+            run("SparseLengthsSum", data, indices, lengths),
+            twin("SparseLengthsSum", data, indices, lengths),
+        )
 
 
 @pytest.mark.parametrize("width", [1, 3, 16])
@@ -123,7 +139,7 @@ def sparse_operators(indices: Array) -> list[tuple[str, int | None, tuple[Array,
     ]
 
 
-@pytest.mark.parametrize("bad", [-1, 5, -2**31, 2**31 - 1, 2**31, 2**32, -2**63, 2**63 - 1])
+@pytest.mark.parametrize("bad", [-1, 5, -(2**31), 2**31 - 1, 2**31, 2**32, -(2**63), 2**63 - 1])
 @pytest.mark.parametrize("dtype", INDEX)
 @pytest.mark.parametrize("which", range(5))
 def test_an_index_out_of_range(which: int, dtype: str, bad: int) -> None:
@@ -133,8 +149,11 @@ def test_an_index_out_of_range(which: int, dtype: str, bad: int) -> None:
     indices[590] = bad
     op, in_place, inputs, k = sparse_operators(indices)[which]
     operator = Native(op, *inputs, in_place=in_place)
-    with pytest.raises(IndexError, match=rf"input {k}: index {bad} at position 590 given, "
-                                         "0 <= index < 5 expected"):
+    with pytest.raises(
+        IndexError,
+        match=rf"input {k}: index {bad} at position 590 given, "
+        "0 <= index < 5 expected",
+    ):
         operator.run()
     same(operator.fetch(operator.inputs[0]), inputs[0])
 
@@ -153,13 +172,17 @@ def test_data_has_a_dimension(which: int) -> None:
         run(op, np.zeros((), np.float32), *inputs[1:], in_place=in_place)
 
 
-@pytest.mark.parametrize(("lengths", "error", "words"), [
-    ([2, -1, 2], ValueError, "input 2: length -1 at position 1 given, >= 0 expected"),
-    ([2, 2], ValueError, r"add up to 4, 3 \(the indices\) expected"),
-    ([1], ValueError, "add up to 1, 3"), ([], ValueError, "add up to 0, 3"),
-    ([2**31 - 1] * 5, ValueError, "add up to 10737418235, 3"),
-    ([[3]], ValueError, "one dimension expected"),
-])
+@pytest.mark.parametrize(
+    ("lengths", "error", "words"),
+    [
+        ([2, -1, 2], ValueError, "input 2: length -1 at position 1 given, >= 0 expected"),
+        ([2, 2], ValueError, r"add up to 4, 3 \(the indices\) expected"),
+        ([1], ValueError, "add up to 1, 3"),
+        ([], ValueError, "add up to 0, 3"),
+        ([2**31 - 1] * 5, ValueError, "add up to 10737418235, 3"),
+        ([[3]], ValueError, "one dimension expected"),
+    ],
+)
 def test_lengths(lengths: Any, error: type[Exception], words: str) -> None:
     data, indices = np.ones((5, 2), np.float32), np.zeros(3, np.int64)
     with pytest.raises(error, match=words):
@@ -173,8 +196,10 @@ def test_lengths(lengths: Any, error: type[Exception], words: str) -> None:
 @pytest.mark.parametrize("shape", [(3,), (2, 2), (3, 3), (3, 2, 1), (6,)])
 def test_slices_of_another_shape(shape: tuple[int, ...]) -> None:
     data, indices = np.zeros((5, 2), np.float32), np.zeros(3, np.int64)
-    for op, inputs in (("ScatterAssign", (data, indices, np.ones(shape, np.float32))),
-                       ("ScatterWeightedSum", (data, ONE, indices, np.ones(shape, "f"), ONE))):
+    for op, inputs in (
+        ("ScatterAssign", (data, indices, np.ones(shape, np.float32))),
+        ("ScatterWeightedSum", (data, ONE, indices, np.ones(shape, "f"), ONE)),
+    ):
         operator = Native(op, *inputs, in_place=0)
         with pytest.raises(ValueError, match=r"float32 \(3, 2\) expected") as error:
             operator.run()
@@ -234,8 +259,11 @@ def test_no_update_is_lost(dtype: str) -> None:
         indices = rng.integers(0, 3, n)
         slices = rng.integers(-3, 4, (n, 4)).astype(dtype)
         one, two = np.ones(1, dtype), np.full(1, 2, dtype)
-        operators.append(Native("ScatterWeightedSum", weights, one, indices, slices, two,
-                                in_place=0, shared=(0,)))
+        operators.append(
+            Native(
+                "ScatterWeightedSum", weights, one, indices, slices, two, in_place=0, shared=(0,)
+            )
+        )
         np.add.at(want, indices, 2.0 * runs * slices)
     together(*[lambda o=o: [o.run() for _ in range(runs)] for o in operators])
     np.testing.assert_array_equal(weights, want)
@@ -247,8 +275,19 @@ def test_no_scaling_is_lost(dtype: str) -> None:
     times in all: one lost turn leaves a -1, unless a second is lost in the same element."""
     x, minus, zero = np.ones((1, 64), dtype), np.full(1, -1, dtype), np.zeros(1, dtype)
     n = 4000
-    operators = [Native("ScatterWeightedSum", x, minus, np.zeros(n, np.int32),
-                        np.zeros((n, 64), dtype), zero, in_place=0, shared=(0,)) for _ in range(2)]
+    operators = [
+        Native(
+            "ScatterWeightedSum",
+            x,
+            minus,
+            np.zeros(n, np.int32),
+            np.zeros((n, 64), dtype),
+            zero,
+            in_place=0,
+            shared=(0,),
+        )
+        for _ in range(2)
+    ]
     together(*[lambda o=o: [o.run() for _ in range(20)] for o in operators])
     np.testing.assert_array_equal(x, np.ones((1, 64), dtype))
 
@@ -262,15 +301,20 @@ def test_indices_that_change_meanwhile_stay_inside(which: int) -> None:
     padded = np.full((15, 2), -5, np.float32)
     data = padded[5:10]
     data[:] = inputs[0]
-    operator = Native(op, data, *inputs[1:], in_place=in_place,
-                      shared=(0, next(k for k, x in enumerate(inputs) if x is indices)))
+    operator = Native(
+        op,
+        data,
+        *inputs[1:],
+        in_place=in_place,
+        shared=(0, next(k for k, x in enumerate(inputs) if x is indices)),
+    )
     outcomes = set()
     end = time.monotonic() + 0.3
     stop = threading.Event()
 
     def change() -> None:
         while not stop.is_set():
-            for bad in (5, -1, 2**40, -2**62, 4):
+            for bad in (5, -1, 2**40, -(2**62), 4):
                 indices[:] = bad
             indices[:] = 1
 
@@ -296,8 +340,13 @@ def test_indices_that_change_meanwhile_stay_inside(which: int) -> None:
 
 def test_lengths_that_change_meanwhile() -> None:
     lengths = np.ones(1000, np.int32)
-    operator = Native("SparseLengthsSum", np.ones((4, 3), np.float32), np.zeros(1000, np.int64),
-                      lengths, shared=(2,))
+    operator = Native(
+        "SparseLengthsSum",
+        np.ones((4, 3), np.float32),
+        np.zeros(1000, np.int64),
+        lengths,
+        shared=(2,),
+    )
     end, stop = time.monotonic() + 0.3, threading.Event()
     seen = set()
 

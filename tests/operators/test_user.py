@@ -155,8 +155,11 @@ def test_what_a_python_function_makes_is_checked(made):
 
     name = registered(wrong, ["float32"], [("float32", 0)])
     feed(x=np.zeros(2, np.float32))
-    with pytest.raises(TypeError, match=rf"output 0 \('y'\): {made.dtype} of shape .* made, "
-                                        r"float32 of shape \(2,\) declared"):
+    with pytest.raises(
+        TypeError,
+        match=rf"output 0 \('y'\): {made.dtype} of shape .* made, "
+        r"float32 of shape \(2,\) declared",
+    ):
         run(name, ["x"], ["y"])
     feed(x=np.zeros(2, np.int32))
     with pytest.raises(TypeError, match=r"input 0 \('x'\): int32 given, float32 expected"):

@@ -61,8 +61,9 @@ def gather(data: Array, indices: Array) -> Array:
     return data[indices]
 
 
-def sparse_lengths_weighted_sum(data: Array, weights: Array, indices: Array,
-                                lengths: Array) -> Array:
+def sparse_lengths_weighted_sum(
+    data: Array, weights: Array, indices: Array, lengths: Array
+) -> Array:
     out = np.zeros((len(lengths), *data.shape[1:]), data.dtype)
     k = 0
     for s, length in enumerate(lengths):
@@ -102,20 +103,23 @@ def random_bits(seed: int, n: int) -> Array:
     """The first n numbers of SplitMix64 (Steele, Lea, Flood, 2014), uint64."""
     with np.errstate(over="ignore"):
         z = np.uint64(seed % 2**64) + np.arange(1, n + 1, dtype=np.uint64) * np.uint64(
-            0x9E3779B97F4A7C15)
+            0x9E3779B97F4A7C15
+        )
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return z ^ (z >> np.uint64(31))
 
 
-def uniform_fill(shape: Sequence[int] = (), min: float = 0.0, max: float = 1.0,
-                 seed: int = 0) -> Array:
+def uniform_fill(
+    shape: Sequence[int] = (), min: float = 0.0, max: float = 1.0, seed: int = 0
+) -> Array:
     unit = (random_bits(seed, int(np.prod(shape))) >> np.uint64(40)).astype(float) / 2**24
     return (min + (max - min) * unit).astype(np.float32).reshape(shape)
 
 
-def gaussian_fill(shape: Sequence[int] = (), mean: float = 0.0, std: float = 1.0,
-                  seed: int = 0) -> Array:
+def gaussian_fill(
+    shape: Sequence[int] = (), mean: float = 0.0, std: float = 1.0, seed: int = 0
+) -> Array:
     n = int(np.prod(shape))
     bits = random_bits(seed, n + n % 2).reshape(-1, 2)
     u = ((bits[:, 0] >> np.uint64(11)).astype(float) + 1) / 2**53

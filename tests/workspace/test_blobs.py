@@ -30,14 +30,17 @@ def test_feeding_and_fetching_copy() -> None:
     assert workspace.FetchBlob("x").tolist() == [0, 0, 0]
 
 
-@pytest.mark.parametrize(("value", "dtype", "shape"), [
-    (3, "int64", ()),
-    (2.5, "float64", ()),
-    (True, "bool", ()),
-    (np.float32(1), "float32", ()),
-    ([1, 2], "int64", (2,)),
-    (((1.0,), (2.0,)), "float64", (2, 1)),
-])
+@pytest.mark.parametrize(
+    ("value", "dtype", "shape"),
+    [
+        (3, "int64", ()),
+        (2.5, "float64", ()),
+        (True, "bool", ()),
+        (np.float32(1), "float32", ()),
+        ([1, 2], "int64", (2,)),
+        (((1.0,), (2.0,)), "float64", (2, 1)),
+    ],
+)
 def test_numbers_and_lists_become_tensors(value, dtype, shape) -> None:
     workspace.FeedBlob(core.BlobReference("x"), value)
     out = workspace.FetchBlob("x")
@@ -45,12 +48,15 @@ def test_numbers_and_lists_become_tensors(value, dtype, shape) -> None:
     assert out.tolist() == np.asarray(value).tolist()
 
 
-@pytest.mark.parametrize("array", [
-    np.arange(6.0).reshape(2, 3).T,
-    np.arange(10)[::-3],
-    np.broadcast_to(np.float32(2), (2, 2)),
-    np.arange(4, dtype=">i4"),
-])
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(6.0).reshape(2, 3).T,
+        np.arange(10)[::-3],
+        np.broadcast_to(np.float32(2), (2, 2)),
+        np.arange(4, dtype=">i4"),
+    ],
+)
 def test_layouts_of_any_sort_are_copied(array) -> None:
     workspace.FeedBlob("x", array)
     out = workspace.FetchBlob("x")
@@ -59,15 +65,18 @@ def test_layouts_of_any_sort_are_copied(array) -> None:
     np.testing.assert_array_equal(out, array)
 
 
-@pytest.mark.parametrize(("value", "error", "message"), [
-    (np.zeros(2, complex), TypeError, "complex128"),
-    (np.array(["a"]), TypeError, "<U1"),
-    (np.array([None]), TypeError, "object"),
-    (np.zeros(1, np.float16), TypeError, "float16"),
-    (np.zeros(1, "M8[s]"), TypeError, "datetime64"),
-    (2**64, TypeError, "object"),
-    (np.zeros((1,) * 9), ValueError, "9 dimensions given, at most 8"),
-])
+@pytest.mark.parametrize(
+    ("value", "error", "message"),
+    [
+        (np.zeros(2, complex), TypeError, "complex128"),
+        (np.array(["a"]), TypeError, "<U1"),
+        (np.array([None]), TypeError, "object"),
+        (np.zeros(1, np.float16), TypeError, "float16"),
+        (np.zeros(1, "M8[s]"), TypeError, "datetime64"),
+        (2**64, TypeError, "object"),
+        (np.zeros((1,) * 9), ValueError, "9 dimensions given, at most 8"),
+    ],
+)
 def test_arrays_that_no_blob_holds(value, error, message) -> None:
     with pytest.raises(error, match=f"blob 'x'.*{message}"):
         workspace.FeedBlob("x", value)
@@ -188,17 +197,20 @@ READ_ONLY = np.zeros(3)
 READ_ONLY.flags.writeable = False
 
 
-@pytest.mark.parametrize(("array", "error"), [
-    (READ_ONLY, ValueError),
-    (np.arange(6)[::2], ValueError),
-    (np.zeros(17, np.uint8)[1:].view(np.float64), ValueError),
-    (np.zeros(3, ">f8"), TypeError),
-    (np.zeros(3, object), TypeError),
-    (np.zeros(3, complex), TypeError),
-    (np.zeros(0), ValueError),
-    (np.zeros((1,) * 9), ValueError),
-    (5, TypeError),
-])
+@pytest.mark.parametrize(
+    ("array", "error"),
+    [
+        (READ_ONLY, ValueError),
+        (np.arange(6)[::2], ValueError),
+        (np.zeros(17, np.uint8)[1:].view(np.float64), ValueError),
+        (np.zeros(3, ">f8"), TypeError),
+        (np.zeros(3, object), TypeError),
+        (np.zeros(3, complex), TypeError),
+        (np.zeros(0), ValueError),
+        (np.zeros((1,) * 9), ValueError),
+        (5, TypeError),
+    ],
+)
 def test_memory_that_cannot_be_shared(array, error) -> None:
     workspace.FeedBlob("x", 3)
     for name in ("x", "new"):

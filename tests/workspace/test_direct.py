@@ -147,7 +147,11 @@ def test_a_net_that_runs_itself() -> None:
 
 @pytest.mark.parametrize("net_type", TYPES)
 def test_control_c_ends_a_run_that_was_expected_to_be_short(net_type) -> None:
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(f"""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            textwrap.dedent(f"""
         import os, signal, time
         import numpy as np
         from caffe2op import core, workspace
@@ -181,8 +185,14 @@ def test_control_c_ends_a_run_that_was_expected_to_be_short(net_type) -> None:
         else:
             raise AssertionError("it went on")
         assert workspace.RunNet("n")
-        """)], text=True, capture_output=True, timeout=60, check=False,
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"})
+        """),
+        ],
+        text=True,
+        capture_output=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+    )
     assert done.returncode == 0, done.stderr
 
 

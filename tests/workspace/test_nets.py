@@ -20,8 +20,15 @@ def new_net(net_type: str, name: str = "net") -> core.Net:
 
 
 def test_the_types_of_caffe2_are_there() -> None:
-    assert set(EXECUTORS) == {"simple", "dag", "async_scheduling", "parallel", "prof_dag",
-                              "async_dag", "async_polling"}
+    assert set(EXECUTORS) == {
+        "simple",
+        "dag",
+        "async_scheduling",
+        "parallel",
+        "prof_dag",
+        "async_dag",
+        "async_polling",
+    }
 
 
 def test_a_chain_gives_the_sequential_result(net_type) -> None:
@@ -58,6 +65,7 @@ def test_control_inputs_order_operators(net_type) -> None:
         def run(inputs, outputs):
             order.append(name)
             outputs[0].feed(len(order))
+
         return run
 
     net.Python(note("a"))([], "a")
@@ -145,8 +153,9 @@ def test_schema_violations() -> None:
     net.Proto().op.append(core.CreateOperator("AtomicFetchAd", ["a"], ["b"], name="n"))
     refused(net, "operator AtomicFetchAd 'n'|unknown operator type.*did you mean 'AtomicFetchAdd'")
     net = new_net("")
-    net.Proto().op.append(core.OperatorDef("CreateMutex", [], ["m"],
-                                           arg=[core.Argument("speed", i=3)]))
+    net.Proto().op.append(
+        core.OperatorDef("CreateMutex", [], ["m"], arg=[core.Argument("speed", i=3)])
+    )
     refused(net, "unknown argument 'speed'; it takes none")
     net = new_net("")
     net.CreateCounter([], "c", init_count="many")
@@ -249,16 +258,35 @@ def test_single_operators() -> None:
     assert {"AtomicFetchAdd", "Python", "Copy"} <= set(workspace.RegisteredOperators())
 
 
-@pytest.mark.parametrize(("op", "feed", "error", "message"), [
-    (("AtomicFetchAdd", ["a", "b"], ["a", "f"]), {"a": np.int32(0), "b": np.int64(1)},
-     TypeError, r"AtomicFetchAdd: input 1 \('b'\): int64 given, int32 expected"),
-    (("AtomicFetchAdd", ["a", "b"], ["a", "f"]), {"a": np.zeros(2, np.int32), "b": np.int32(1)},
-     ValueError, r"input 0 \('a'\): 2 elements given, a scalar"),
-    (("CountUp", ["a"], ["f"]), {"a": 3},
-     TypeError, r"input 0 \('a'\): a tensor given, a counter expected"),
-    (("CheckAtomicBool", ["a"], ["f"]), {"a": "text"},
-     TypeError, r"input 0 \('a'\): a Python object given, an atomic bool expected"),
-])
+@pytest.mark.parametrize(
+    ("op", "feed", "error", "message"),
+    [
+        (
+            ("AtomicFetchAdd", ["a", "b"], ["a", "f"]),
+            {"a": np.int32(0), "b": np.int64(1)},
+            TypeError,
+            r"AtomicFetchAdd: input 1 \('b'\): int64 given, int32 expected",
+        ),
+        (
+            ("AtomicFetchAdd", ["a", "b"], ["a", "f"]),
+            {"a": np.zeros(2, np.int32), "b": np.int32(1)},
+            ValueError,
+            r"input 0 \('a'\): 2 elements given, a scalar",
+        ),
+        (
+            ("CountUp", ["a"], ["f"]),
+            {"a": 3},
+            TypeError,
+            r"input 0 \('a'\): a tensor given, a counter expected",
+        ),
+        (
+            ("CheckAtomicBool", ["a"], ["f"]),
+            {"a": "text"},
+            TypeError,
+            r"input 0 \('a'\): a Python object given, an atomic bool expected",
+        ),
+    ],
+)
 def test_errors_name_the_blob_what_came_and_what_is_expected(op, feed, error, message) -> None:
     for name, value in feed.items():
         workspace.FeedBlob(name, value)

@@ -72,8 +72,17 @@ def test_should_stop_blob_is_looked_at_after_each_net() -> None:
 
 def test_should_stop_blob_over_substeps() -> None:
     order: list = []
-    workspace.RunPlan(step("s", [step("count", counting()), step("stop", until(4)),
-                                 step("after", note(order, "after"))], should_stop_blob="stop"))
+    workspace.RunPlan(
+        step(
+            "s",
+            [
+                step("count", counting()),
+                step("stop", until(4)),
+                step("after", note(order, "after")),
+            ],
+            should_stop_blob="stop",
+        )
+    )
     assert workspace.FetchBlob("n") == 4
     assert order == ["after"] * 3
 
@@ -87,17 +96,21 @@ def test_only_once_runs_one_iteration_that_can_be_cut_short(limit) -> None:
     assert order == [] if limit == 1 else ["after"]
 
 
-@pytest.mark.parametrize(("value", "what"), [
-    (np.array([False, False]), r"bool \(2,\)"),
-    (np.int64(0), r"int64 \(\)"),
-    ("text", r"\(Python object\)"),
-    (None, r"\(empty\)"),
-])
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        (np.array([False, False]), r"bool \(2,\)"),
+        (np.int64(0), r"int64 \(\)"),
+        ("text", r"\(Python object\)"),
+        (None, r"\(empty\)"),
+    ],
+)
 def test_a_stop_blob_that_is_no_bool(value, what) -> None:
     workspace.FeedBlob("fine", False)
     workspace.CreateBlob("stop") if value is None else workspace.FeedBlob("stop", value)
-    outer = step("outer", step("inner", counting(), should_stop_blob="stop"),
-                 should_stop_blob="fine")
+    outer = step(
+        "outer", step("inner", counting(), should_stop_blob="stop"), should_stop_blob="fine"
+    )
     with pytest.raises(TypeError, match=rf"plan 'outer', step 'inner': .* bool, got stop {what}"):
         workspace.RunPlan(outer)
 
@@ -116,8 +129,9 @@ def test_concurrent_substeps_that_wait_for_each_other() -> None:
         net.Python(lambda i, o: barrier.wait(20) and None)([], [])
         return net
 
-    workspace.RunPlan(step("all", [step(f"w{k}", meet()) for k in range(5)],
-                           concurrent_substeps=True))
+    workspace.RunPlan(
+        step("all", [step(f"w{k}", meet()) for k in range(5)], concurrent_substeps=True)
+    )
     assert barrier.n_waiting == 0
 
 
@@ -162,11 +176,14 @@ def own_counter() -> list[core.Net]:
     return [make, count, add]
 
 
-@pytest.mark.parametrize("fields", [
-    {"num_iter": 4},
-    {"num_concurrent_instances": 4},
-    {"num_iter": 2, "num_concurrent_instances": 2},
-])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"num_iter": 4},
+        {"num_concurrent_instances": 4},
+        {"num_iter": 2, "num_concurrent_instances": 2},
+    ],
+)
 def test_a_child_workspace_keeps_its_blobs_to_itself(fields) -> None:
     workspace.RunPlan(step("s", own_counter(), create_workspace=True, **fields))
     assert workspace.FetchBlob("total") == 4 * 3
@@ -192,8 +209,9 @@ def test_a_child_workspace_is_empty_whenever_its_step_starts() -> None:
 
     net = core.Net("look")
     net.Python(look)([], "own")
-    workspace.RunPlan(step("outer", step("inner", net, num_iter=2, create_workspace=True),
-                           num_iter=2))
+    workspace.RunPlan(
+        step("outer", step("inner", net, num_iter=2, create_workspace=True), num_iter=2)
+    )
     assert seen == [None, 1, None, 3]
     assert not workspace.HasBlob("own")
 
@@ -203,8 +221,9 @@ def test_a_child_workspace_sees_its_parents_blobs() -> None:
     outer_net.ConstantFill([], "x", shape=[1], value=2.0)
     inner_net.Add(["x", "x"], "x")
     inner_net.Copy("x", "own")
-    workspace.RunPlan(step("outer", [step("make", outer_net),
-                                     step("use", inner_net, create_workspace=True)]))
+    workspace.RunPlan(
+        step("outer", [step("make", outer_net), step("use", inner_net, create_workspace=True)])
+    )
     assert workspace.FetchBlob("x") == 4
     assert workspace.Blobs() == ["x"]
 
@@ -256,8 +275,9 @@ def test_a_native_failure_in_a_concurrent_substep() -> None:
     net = core.Net("bad")
     net.Add(["x", "y"], "z")
     with pytest.raises(ValueError, match=f"net '{net}', operator 0: Add: "):
-        workspace.RunPlan(step("all", [forever(), forever(), step("bad", net)],
-                               concurrent_substeps=True))
+        workspace.RunPlan(
+            step("all", [forever(), forever(), step("bad", net)], concurrent_substeps=True)
+        )
 
 
 def test_a_reported_failure_ends_the_plan() -> None:
@@ -291,8 +311,9 @@ def test_waiting_operators_are_stopped_by_a_siblings_failure() -> None:
     take.DequeueBlobs(["queue"], ["got"])
     bad.Python(lambda i, o: {}[3])([], [])
     with pytest.raises(KeyError):
-        workspace.RunPlan(step("all", [step("take", take), step("bad", bad)],
-                               concurrent_substeps=True))
+        workspace.RunPlan(
+            step("all", [step("take", take), step("bad", bad)], concurrent_substeps=True)
+        )
 
 
 # ---- what is refused before anything runs -------------------------------------------------------
@@ -309,8 +330,10 @@ def test_contradictions_in_hand_made_plans() -> None:
     make = core.NetDef("make", [core.CreateOperator("CreateMutex", [], ["m"])])
     fine = core.ExecutionStepDef("fine", network=["make"])
     refused(core.PlanDef("p", [make, core.NetDef("make")], [fine]), "two nets are called 'make'")
-    refused(core.PlanDef("p", [make], [fine, core.ExecutionStepDef("s", network=["mak"])]),
-            "plan 'p', step 's': the plan has no net 'mak'; did you mean 'make'")
+    refused(
+        core.PlanDef("p", [make], [fine, core.ExecutionStepDef("s", network=["mak"])]),
+        "plan 'p', step 's': the plan has no net 'mak'; did you mean 'make'",
+    )
     for wrong, message in [
         ({"num_iter": -1}, "num_iter"),
         ({"num_iter": 1, "should_stop_blob": "m"}, "exclude each other"),
@@ -355,9 +378,13 @@ def test_nets_of_every_type_run_in_a_plan(type_: str) -> None:
     for k in range(4):
         workspace.FeedBlob(f"sum{k}", np.int64(0))
     plan = core.Plan("plan")
-    plan.AddStep(core.execution_step("both", [
-        core.execution_step(f"step{k}", net, num_iter=50) for k in range(2)
-    ], concurrent_substeps=True))
+    plan.AddStep(
+        core.execution_step(
+            "both",
+            [core.execution_step(f"step{k}", net, num_iter=50) for k in range(2)],
+            concurrent_substeps=True,
+        )
+    )
     workspace.RunPlan(plan)
     assert [workspace.FetchBlob(f"sum{k}") for k in range(4)] == [2 * 50 * 5] * 4
 
@@ -384,6 +411,8 @@ def test_what_an_operator_mutates_is_ordered(type_: str) -> None:
     workspace.CreateNet(net)
     for k in range(30):
         workspace.RunNet(net)
-        assert [workspace.FetchBlob(f"before{i}") for i in range(3)] == [3 * k + i for i in range(3)]
+        assert [workspace.FetchBlob(f"before{i}") for i in range(3)] == [
+            3 * k + i for i in range(3)
+        ]
         assert workspace.FetchBlob("seen").tolist() == [True]
         assert workspace.FetchBlob("y") == 7

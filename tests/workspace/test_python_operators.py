@@ -120,8 +120,9 @@ def test_exceptions_are_raised_as_they_are_with_a_note() -> None:
     with pytest.raises(Mine) as caught:
         workspace.RunNetOnce(net)
     assert caught.value is thrown
-    assert caught.value.__notes__ == [f"raised in net '{net}', operator 1: Python 'thrower'; "
-                                      "inputs: x float32 (2, 3), m (mutex)"]
+    assert caught.value.__notes__ == [
+        f"raised in net '{net}', operator 1: Python 'thrower'; inputs: x float32 (2, 3), m (mutex)"
+    ]
     assert any(entry.name == "bad" for entry in caught.traceback)
 
 

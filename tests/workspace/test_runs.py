@@ -110,8 +110,12 @@ def test_blobs_of_a_run_may_be_fed_meanwhile() -> None:
 
 def run_script(script: str, *, interrupt: bool) -> str:
     """The output of a Python process that prints "ready" once it can be interrupted."""
-    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     assert process.stdout is not None
     try:
         first = process.stdout.readline()

@@ -29,46 +29,63 @@ def run(thing: object) -> None:
         workspace.RunPlan(thing)
 
 
-@pytest.mark.parametrize(("thing", "text"), [
-    (fill(input="total"), "'input' must be a list of names, got 'total'"),
-    (fill(input=None), "'input' must be a list of names, got None"),
-    (fill(input=[["x"]]), "'input' must be a list of names"),
-    (fill(output={"y"}), "'output' must be a list of names, got {'y'}"),
-    (fill(output=[["y"]]), "'output' must be a list of names"),
-    (fill(arg=[5]), "'arg' must be a list of Argument, got 5 in it"),
-    (fill(arg="value"), "'arg' must be a list of Argument, got 'value'"),
-    (fill(control_input=5), "'control_input' must be a list of names, got 5"),
-    (fill(device_option="cpu"), "core.DeviceOption|'device_option' must be a DeviceOption"),
-    (fill(type=5), "'type' must be a str, got 5"),
-    (NetDef("n", None), "field 'op' must be a list of OperatorDef, got None"),
-    (NetDef("n", ["op"]), "operator 0: expected a core.OperatorDef, got 'op'"),
-    (NetDef("n", [fill()], type=["dag"]), "field 'type' must be a str"),
-    (NetDef("n", [fill()], external_input="total"), "'external_input' must be a list of names"),
-    (NetDef("n", [fill()], external_output=[["y"]]), "'external_output' must be a list of names"),
-    (NetDef("n", [fill()], arg=5), "field 'arg' must be a list of Argument, got 5"),
-    (NetDef("n", [fill()], device_option=0), "'device_option' must be a DeviceOption, got 0"),
-    (step(network="n"), "step 's': field 'network' must be a list of names, got 'n'"),
-    (step(network=[["n"]]), "field 'network' must be a list of names"),
-    (step(network=[], substep=[5]), "'substep' must be a list of ExecutionStepDef, got 5 in it"),
-    (step(should_stop_blob=["y"]), "field 'should_stop_blob' must be a str, got \\['y'\\]"),
-    (PlanDef("p", ["n"]), "plan 'p': field 'network' must be a list of NetDef, got 'n' in it"),
-    (PlanDef("p", [], 5), "'execution_step' must be a list of ExecutionStepDef, got 5"),
-], ids=str)
+@pytest.mark.parametrize(
+    ("thing", "text"),
+    [
+        (fill(input="total"), "'input' must be a list of names, got 'total'"),
+        (fill(input=None), "'input' must be a list of names, got None"),
+        (fill(input=[["x"]]), "'input' must be a list of names"),
+        (fill(output={"y"}), "'output' must be a list of names, got {'y'}"),
+        (fill(output=[["y"]]), "'output' must be a list of names"),
+        (fill(arg=[5]), "'arg' must be a list of Argument, got 5 in it"),
+        (fill(arg="value"), "'arg' must be a list of Argument, got 'value'"),
+        (fill(control_input=5), "'control_input' must be a list of names, got 5"),
+        (fill(device_option="cpu"), "core.DeviceOption|'device_option' must be a DeviceOption"),
+        (fill(type=5), "'type' must be a str, got 5"),
+        (NetDef("n", None), "field 'op' must be a list of OperatorDef, got None"),
+        (NetDef("n", ["op"]), "operator 0: expected a core.OperatorDef, got 'op'"),
+        (NetDef("n", [fill()], type=["dag"]), "field 'type' must be a str"),
+        (NetDef("n", [fill()], external_input="total"), "'external_input' must be a list of names"),
+        (
+            NetDef("n", [fill()], external_output=[["y"]]),
+            "'external_output' must be a list of names",
+        ),
+        (NetDef("n", [fill()], arg=5), "field 'arg' must be a list of Argument, got 5"),
+        (NetDef("n", [fill()], device_option=0), "'device_option' must be a DeviceOption, got 0"),
+        (step(network="n"), "step 's': field 'network' must be a list of names, got 'n'"),
+        (step(network=[["n"]]), "field 'network' must be a list of names"),
+        (
+            step(network=[], substep=[5]),
+            "'substep' must be a list of ExecutionStepDef, got 5 in it",
+        ),
+        (step(should_stop_blob=["y"]), "field 'should_stop_blob' must be a str, got \\['y'\\]"),
+        (PlanDef("p", ["n"]), "plan 'p': field 'network' must be a list of NetDef, got 'n' in it"),
+        (PlanDef("p", [], 5), "'execution_step' must be a list of ExecutionStepDef, got 5"),
+    ],
+    ids=str,
+)
 def test_a_field_of_another_type(thing, text) -> None:
     with pytest.raises(TypeError, match=text):
         run(thing)
     assert workspace.Blobs() == []
 
 
-@pytest.mark.parametrize(("thing", "text"), [
-    (NetDef("n", [fill()], type="dag", num_workers=2**31), "num_workers must be an int from 0 to"),
-    (NetDef(["n"], [fill()]), "a net's name must be a non-empty string"),
-    (PlanDef("p", [NetDef(["n"])]), "plan 'p': a net's name must be a non-empty string"),
-    (step(num_concurrent_instances=MOST_INSTANCES + 1), "must be an int from 1 to 65536"),
-    (step(run_every_ms=MOST_MS + 1), "run_every_ms must be an int from 0 to"),
-    (step(report_net="n", report_interval=2**62), "report_interval must be a number"),
-    (fill(arg=[Argument(["value"], i=1)]), "unknown argument \\['value'\\]"),
-], ids=str)
+@pytest.mark.parametrize(
+    ("thing", "text"),
+    [
+        (
+            NetDef("n", [fill()], type="dag", num_workers=2**31),
+            "num_workers must be an int from 0 to",
+        ),
+        (NetDef(["n"], [fill()]), "a net's name must be a non-empty string"),
+        (PlanDef("p", [NetDef(["n"])]), "plan 'p': a net's name must be a non-empty string"),
+        (step(num_concurrent_instances=MOST_INSTANCES + 1), "must be an int from 1 to 65536"),
+        (step(run_every_ms=MOST_MS + 1), "run_every_ms must be an int from 0 to"),
+        (step(report_net="n", report_interval=2**62), "report_interval must be a number"),
+        (fill(arg=[Argument(["value"], i=1)]), "unknown argument \\['value'\\]"),
+    ],
+    ids=str,
+)
 def test_a_value_that_no_run_could_bear(thing, text) -> None:
     with pytest.raises(ValueError, match=text):
         run(thing)
@@ -106,9 +123,13 @@ def test_a_count_of_outputs_that_is_none(outputs) -> None:
     assert not net.Proto().op
 
 
-@pytest.mark.parametrize("call", [
-    workspace.FetchBlobs, lambda names: workspace.CreateNet(NetDef("n"), input_blobs=names),
-])
+@pytest.mark.parametrize(
+    "call",
+    [
+        workspace.FetchBlobs,
+        lambda names: workspace.CreateNet(NetDef("n"), input_blobs=names),
+    ],
+)
 @pytest.mark.parametrize("names", [None, 5, "total"])
 def test_several_blobs_are_a_list(call, names) -> None:
     with pytest.raises(TypeError, match=f"blobs are given by a list of names .*got {names!r}"):
@@ -127,13 +148,16 @@ def test_values_that_are_no_array() -> None:
     assert not workspace.HasBlob("x")
 
 
-@pytest.mark.parametrize(("shape", "error", "text"), [
-    ((-1,), ValueError, r"blob 'y': shape \(-1,\) given; accepted: .* each from 0"),
-    ((2**63,), ValueError, "each from 0"),
-    ((1.5,), TypeError, "a sequence of ints"),
-    (5, TypeError, "a sequence of ints"),
-    ("ab", TypeError, "a sequence of ints"),
-])
+@pytest.mark.parametrize(
+    ("shape", "error", "text"),
+    [
+        ((-1,), ValueError, r"blob 'y': shape \(-1,\) given; accepted: .* each from 0"),
+        ((2**63,), ValueError, "each from 0"),
+        ((1.5,), TypeError, "a sequence of ints"),
+        (5, TypeError, "a sequence of ints"),
+        ("ab", TypeError, "a sequence of ints"),
+    ],
+)
 def test_shapes_that_are_none(shape, error, text) -> None:
     net = core.Net("net")
     net.Python(lambda inputs, outputs: outputs[0].reshape(shape))([], ["y"])

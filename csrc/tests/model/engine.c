@@ -124,7 +124,8 @@ int model_choose(int n) {
 }
 
 int model_next_path(void) {
-    while (M->depth && M->taken[M->depth - 1] + 1 == M->of[M->depth - 1]) M->depth--;
+    while (M->depth && M->taken[M->depth - 1] + 1 == M->of[M->depth - 1])
+        M->depth--;
     if (!M->depth) return 0;
     M->taken[M->depth - 1]++;
     return 1;
@@ -157,7 +158,9 @@ typedef struct option {
     int kind, thread;
 } option;
 
-static int ended(const fiber *f) { return f->state == FINISHED || f->state == DEAD; }
+static int ended(const fiber *f) {
+    return f->state == FINISHED || f->state == DEAD;
+}
 
 static int can_go_on(const fiber *f) {
     return f->state == RUNNABLE || (f->state == SPINNING && model_changed(f));
@@ -198,7 +201,8 @@ static int last_options(option *o) {
     if (n && M->idle_rounds++ > 50)
         model_fail(LIVELOCK, "%d thread(s) spin, and nobody else can go on", n);
     if (n) return n;
-    for (int t = 1; t < M->threads; t++) living += !M->fiber[t].daemon && !ended(&M->fiber[t]);
+    for (int t = 1; t < M->threads; t++)
+        living += !M->fiber[t].daemon && !ended(&M->fiber[t]);
     if (!living) {
         o[0] = (option){GO, 0};
         return 1;
@@ -231,8 +235,7 @@ void model_schedule(void) {
         int n = options(o);
         if (n == 0) n = last_options(o);
         if (n > 1 && M->at == M->depth &&
-            model_visited(state_hash(M->bounded && !forced ? M->current : -1),
-                          M->left.preemptions))
+            model_visited(state_hash(M->bounded && !forced ? M->current : -1), M->left.preemptions))
             model_leave(PRUNED);
         const option chosen = o[model_choose(n)];
         const int t = chosen.thread;
@@ -294,7 +297,9 @@ void model_event(const char *what, uintptr_t address, uint64_t value, uint64_t o
 
 /* ---- an execution ---- */
 
-static void run_test_thread(void *arg) { M->test->threads[(int)(intptr_t)arg](); }
+static void run_test_thread(void *arg) {
+    M->test->threads[(int)(intptr_t)arg]();
+}
 
 static void run_main(void *arg) {
     (void)arg;
@@ -306,7 +311,8 @@ static void run_main(void *arg) {
     self()->state = JOINING;
     model_schedule();
     M->alone = 1;
-    for (int t = 1; t < M->threads; t++) model_join(&self()->view, &M->fiber[t].view);
+    for (int t = 1; t < M->threads; t++)
+        model_join(&self()->view, &M->fiber[t].view);
     if (test->end) test->end();
     model_leave(HOLDS);
 }
@@ -349,16 +355,25 @@ void model_check(bool holds, const char *file, int line, const char *what) {
     }
 }
 
-void model_seen(bool outcome) { M->seen |= outcome; }
-int model_self(void) { return M->current; }
-int model_size(void) { return M->test->size; }
+void model_seen(bool outcome) {
+    M->seen |= outcome;
+}
+int model_self(void) {
+    return M->current;
+}
+int model_size(void) {
+    return M->test->size;
+}
 int model_count(void) {
     int n = 0;
-    while (n < 4 && M->test->threads[n]) n++;
+    while (n < 4 && M->test->threads[n])
+        n++;
     return n;
 }
 
-bool model_died(int thread) { return M->fiber[thread + 1].state == DEAD; }
+bool model_died(int thread) {
+    return M->fiber[thread + 1].state == DEAD;
+}
 
 void model_sleep_forever(void) {
     self()->bed = 0;

@@ -15,15 +15,15 @@
 #include "model.h"
 
 enum {
-    THREADS = 8,         /* setup's, four of the test, three that the sources start */
-    LOCATIONS = 96,      /* atomic objects in one execution */
-    STORES = 8192,       /* atomic stores in one execution */
-    STEPS = 6000,        /* scheduled steps in one execution: more is a livelock */
-    CHOICES = 1 << 16,   /* branches on one path */
-    READS = 16,          /* objects read in one round of a spin loop */
-    BLOCKS = 256,        /* of the heap, in one execution */
+    THREADS = 8,       /* setup's, four of the test, three that the sources start */
+    LOCATIONS = 96,    /* atomic objects in one execution */
+    STORES = 8192,     /* atomic stores in one execution */
+    STEPS = 6000,      /* scheduled steps in one execution: more is a livelock */
+    CHOICES = 1 << 16, /* branches on one path */
+    READS = 16,        /* objects read in one round of a spin loop */
+    BLOCKS = 256,      /* of the heap, in one execution */
     STACK = 256 << 10,
-    ARENA = 256 << 10,   /* heap of one thread */
+    ARENA = 256 << 10, /* heap of one thread */
 };
 
 /* How far a thread has seen: of each location the newest store (its place in the modification
@@ -46,10 +46,10 @@ typedef struct store {
 typedef struct location {
     uintptr_t address;
     int size;
-    int32_t last;         /* the newest store */
-    uint32_t sc;          /* a seq_cst load may not see further back than this place */
-    uint64_t order_hash;  /* of the modification order */
-    uint64_t hash;        /* its part in the state's hash */
+    int32_t last;        /* the newest store */
+    uint32_t sc;         /* a seq_cst load may not see further back than this place */
+    uint64_t order_hash; /* of the modification order */
+    uint64_t hash;       /* its part in the state's hash */
 } location;
 
 enum state { UNUSED, RUNNABLE, SPINNING, SLEEPING, JOINING, FINISHED, DEAD };
@@ -61,11 +61,11 @@ typedef struct fiber {
     enum state state;
     void (*body)(void *);
     void *arg;
-    int daemon;           /* started by the sources: nobody waits for its end */
-    int fast;             /* in a spin loop that runs out: loads only, and nobody else goes on */
-    uint64_t hash;        /* of all that the thread did and read */
+    int daemon;    /* started by the sources: nobody waits for its end */
+    int fast;      /* in a spin loop that runs out: loads only, and nobody else goes on */
+    uint64_t hash; /* of all that the thread did and read */
     view view;
-    int64_t clock;        /* ns; each thread's own */
+    int64_t clock; /* ns; each thread's own */
     /* SPINNING: what the loop read in this round. */
     int reads;
     struct {
@@ -96,9 +96,9 @@ typedef struct visit {
 
 typedef struct model {
     const model_test *test;
-    model_bounds left;     /* of this execution */
-    int bounded;           /* preemptions are */
-    int briefly;           /* the short form's bounds */
+    model_bounds left; /* of this execution */
+    int bounded;       /* preemptions are */
+    int briefly;       /* the short form's bounds */
     /* the path */
     uint16_t of[CHOICES], taken[CHOICES];
     int depth, at;
@@ -107,14 +107,14 @@ typedef struct model {
     uint64_t room, used;
     /* the execution */
     int threads, current, alone, steps, idle_rounds, fast_steps;
-    uint64_t changes;      /* stores and wakes so far */
+    uint64_t changes; /* stores and wakes so far */
     fiber fiber[THREADS];
     location location[LOCATIONS];
     int locations;
-    int16_t index[512];    /* address -> location + 1 */
+    int16_t index[512]; /* address -> location + 1 */
     store store[STORES];
     int stores;
-    uint64_t memory_hash;  /* sum of the locations' */
+    uint64_t memory_hash; /* sum of the locations' */
     struct {
         uintptr_t address;
         size_t size;
@@ -125,7 +125,7 @@ typedef struct model {
     jmp_buf driver, boot;
     enum verdict verdict;
     char message[512];
-    int seen;              /* a litmus outcome was reached */
+    int seen; /* a litmus outcome was reached */
     uint64_t executions, states, total_steps;
     int tracing;
     event trace[STEPS + 4096];
@@ -134,7 +134,9 @@ typedef struct model {
 
 extern model *M;
 
-static inline fiber *self(void) { return &M->fiber[M->current]; }
+static inline fiber *self(void) {
+    return &M->fiber[M->current];
+}
 
 static inline uint64_t mix(uint64_t a, uint64_t b) { /* splitmix64's finaliser over both */
     uint64_t x = a * 0x9E3779B97F4A7C15u + b + 0xD1B54A32D192ED03u;
@@ -144,9 +146,9 @@ static inline uint64_t mix(uint64_t a, uint64_t b) { /* splitmix64's finaliser o
 }
 
 /* engine.c */
-void model_point(void);       /* before each step that others can see: somebody else may go on */
-void model_schedule(void);    /* the current thread cannot go on just now */
-int model_choose(int n);      /* 0 .. n - 1: each in some execution */
+void model_point(void);    /* before each step that others can see: somebody else may go on */
+void model_schedule(void); /* the current thread cannot go on just now */
+int model_choose(int n);   /* 0 .. n - 1: each in some execution */
 int model_start(void (*body)(void *), void *arg, int daemon);
 void model_note(uint64_t what, uint64_t a, uint64_t b); /* into the thread's hash */
 _Noreturn void model_fail(enum verdict verdict, const char *format, ...)

@@ -19,7 +19,8 @@ static void forget_visits(void) {
 
 static visit *place_of(uint64_t hash) {
     uint64_t slot = hash & (M->room - 1);
-    while (M->visits[slot].hash && M->visits[slot].hash != hash) slot = (slot + 1) & (M->room - 1);
+    while (M->visits[slot].hash && M->visits[slot].hash != hash)
+        slot = (slot + 1) & (M->room - 1);
     return &M->visits[slot];
 }
 
@@ -175,11 +176,13 @@ static int run_test(const char *subject, const model_test *test, int mutant) {
     }
     char reach[64], stale[16];
     snprintf(stale, sizeof stale, bounds.stale < 0 ? "any" : "%d", bounds.stale);
-    if (bounds.preemptions) snprintf(reach, sizeof reach, "%d, %s", bounds.preemptions, stale);
-    else snprintf(reach, sizeof reach, "any, %s", stale);
-    printf("%-9s %-58s %d  %-8s %9llu %9llu %6.1f s  %s%s\n", subject, test->name,
-           model_count(), reach, (unsigned long long)executions, (unsigned long long)states,
-           seconds() - begin, text, cut ? " (cut short)" : "");
+    if (bounds.preemptions)
+        snprintf(reach, sizeof reach, "%d, %s", bounds.preemptions, stale);
+    else
+        snprintf(reach, sizeof reach, "any, %s", stale);
+    printf("%-9s %-58s %d  %-8s %9llu %9llu %6.1f s  %s%s\n", subject, test->name, model_count(),
+           reach, (unsigned long long)executions, (unsigned long long)states, seconds() - begin,
+           text, cut ? " (cut short)" : "");
     if (v != HOLDS && !good) {
         v = smallest_failure(test, &bounds);
         printf("    %s: %s\n", verdicts[v], M->message);
@@ -193,9 +196,12 @@ int model_main(int argc, char **argv, const char *subject, const model_test *tes
     int passed = 0, failed = 0, mutant = 0, brief = 0;
     const char *only = NULL;
     for (int k = 1; k < argc; k++) {
-        if (!strcmp(argv[k], "--short")) brief = 1;
-        else if (!strcmp(argv[k], "--mutant")) mutant = 1;
-        else only = argv[k];
+        if (!strcmp(argv[k], "--short"))
+            brief = 1;
+        else if (!strcmp(argv[k], "--mutant"))
+            mutant = 1;
+        else
+            only = argv[k];
     }
     M = mmap(NULL, sizeof *M, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (M == MAP_FAILED) return 2;
@@ -217,7 +223,9 @@ int model_main(int argc, char **argv, const char *subject, const model_test *tes
             if (mutant) return 1;
         }
     }
-    if (mutant) printf("survived\n");
-    else printf("%d passed, %d failed\n", passed, failed);
+    if (mutant)
+        printf("survived\n");
+    else
+        printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;
 }

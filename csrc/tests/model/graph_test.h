@@ -48,7 +48,8 @@ static void make_net(int n, int m, const int32_t (*edges)[2]) {
     }
     c2_graph_of_edges(n, m, from, to, &graph);
     net = c2_net_new(n);
-    for (int v = 0; v < n; v++) c2_net_set(net, v, kernel, NULL, 0, NULL, 0, NULL, NULL, 0);
+    for (int v = 0; v < n; v++)
+        c2_net_set(net, v, kernel, NULL, 0, NULL, 0, NULL, NULL, 0);
 }
 
 /* On the thread that ran the net: all have run, once, and all they wrote is seen. */
@@ -65,13 +66,15 @@ static void all_ran(void) {
 /* After a failure: nobody is still at it, nothing ran twice, nothing after what failed. */
 static void stopped(void) {
     MODEL_CHECK(run.status == C2_FAILED && run.op == fails_at);
-    for (int v = 0; v < graph->n; v++) MODEL_CHECK(runs[v] <= 1);
+    for (int v = 0; v < graph->n; v++)
+        MODEL_CHECK(runs[v] <= 1);
     for (int32_t k = graph->succ_at[fails_at]; k < graph->succ_at[fails_at + 1]; k++)
         MODEL_CHECK(runs[graph->succs[k]] == 0);
 }
 
 static void begin_again(void) {
-    for (int v = 0; v < graph->n; v++) runs[v] = result[v] = 0;
+    for (int v = 0; v < graph->n; v++)
+        runs[v] = result[v] = 0;
     run.stop = run.claimed = run.status = 0;
 }
 

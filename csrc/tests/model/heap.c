@@ -113,9 +113,13 @@ void *model_aligned_alloc(size_t alignment, size_t size) {
     return block;
 }
 
-void *model_malloc(size_t size) { return model_aligned_alloc(16, size); }
+void *model_malloc(size_t size) {
+    return model_aligned_alloc(16, size);
+}
 
-void *model_calloc(size_t n, size_t size) { return memset(model_malloc(n * size), 0, n * size); }
+void *model_calloc(size_t n, size_t size) {
+    return memset(model_malloc(n * size), 0, n * size);
+}
 
 void model_free(void *block) {
     if (!block) return;
@@ -124,7 +128,8 @@ void model_free(void *block) {
         if (!M->block[k].live) model_fail(FREED, "freed twice");
         model_plain((uintptr_t)block, M->block[k].size, 1, 0); /* after everybody's last access */
         M->block[k].live = 0;
-        for (size_t i = 0; i < M->block[k].size && !M->alone; i += 4) cell_of((uintptr_t)block + i)->freed = 1;
+        for (size_t i = 0; i < M->block[k].size && !M->alone; i += 4)
+            cell_of((uintptr_t)block + i)->freed = 1;
         return;
     }
     model_fail(FREED, "freed what malloc did not give");
@@ -141,24 +146,39 @@ void *model_realloc(void *block, size_t size) {
 
 int model_live_blocks(void) {
     int live = 0;
-    for (int k = 0; k < M->blocks; k++) live += M->block[k].live;
+    for (int k = 0; k < M->blocks; k++)
+        live += M->block[k].live;
     return live;
 }
 
 /* ---- what the compiler calls ---- */
 
 #define ACCESS(n)                                                                                  \
-    void __tsan_read##n(void *p) { model_plain((uintptr_t)p, n, 0, 0); }                           \
-    void __tsan_write##n(void *p) { model_plain((uintptr_t)p, n, 1, 0); }                          \
-    void __tsan_unaligned_read##n(void *p) { model_plain((uintptr_t)p, n, 0, 0); }                 \
-    void __tsan_unaligned_write##n(void *p) { model_plain((uintptr_t)p, n, 1, 0); }
+    void __tsan_read##n(void *p) {                                                                 \
+        model_plain((uintptr_t)p, n, 0, 0);                                                        \
+    }                                                                                              \
+    void __tsan_write##n(void *p) {                                                                \
+        model_plain((uintptr_t)p, n, 1, 0);                                                        \
+    }                                                                                              \
+    void __tsan_unaligned_read##n(void *p) {                                                       \
+        model_plain((uintptr_t)p, n, 0, 0);                                                        \
+    }                                                                                              \
+    void __tsan_unaligned_write##n(void *p) {                                                      \
+        model_plain((uintptr_t)p, n, 1, 0);                                                        \
+    }
 ACCESS(1)
 ACCESS(2)
 ACCESS(4)
 ACCESS(8)
 ACCESS(16)
-void __tsan_read_range(void *p, size_t n) { model_plain((uintptr_t)p, n, 0, 0); }
-void __tsan_write_range(void *p, size_t n) { model_plain((uintptr_t)p, n, 1, 0); }
-void __tsan_func_entry(void *pc) { (void)pc; }
+void __tsan_read_range(void *p, size_t n) {
+    model_plain((uintptr_t)p, n, 0, 0);
+}
+void __tsan_write_range(void *p, size_t n) {
+    model_plain((uintptr_t)p, n, 1, 0);
+}
+void __tsan_func_entry(void *pc) {
+    (void)pc;
+}
 void __tsan_func_exit(void) {}
 void __tsan_init(void) {}

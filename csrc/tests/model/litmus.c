@@ -23,7 +23,9 @@ static int r[8];
         second;                                                                                    \
     }
 #define END(name, outcome)                                                                         \
-    static void name(void) { model_seen(outcome); }
+    static void name(void) {                                                                       \
+        model_seen(outcome);                                                                       \
+    }
 
 /* SB: each stores to its own and reads the other's. */
 THREAD(sb_0_sc, STORE(x, 1, seq_cst), LOAD(0, y, seq_cst))
@@ -44,7 +46,9 @@ THREAD(mp_1_acq, LOAD(0, y, acquire), LOAD(1, x, relaxed))
 THREAD(mp_1_rlx, LOAD(0, y, relaxed), LOAD(1, x, relaxed))
 END(mp, r[0] == 1 && r[1] == 0)
 /* The flag is raised further by another's relaxed read-modify-write: a release sequence. */
-static void mp_2_add(void) { add_rlx(&y, 1); }
+static void mp_2_add(void) {
+    add_rlx(&y, 1);
+}
 END(mp_sequence, r[0] == 2 && r[1] == 0)
 
 /* The same with plain data: without acquire it is a race. */
@@ -64,7 +68,9 @@ THREAD(corr_0, STORE(x, 1, relaxed), STORE(x, 2, relaxed))
 THREAD(corr_1, LOAD(0, x, relaxed), LOAD(1, x, relaxed))
 END(corr, r[0] == 2 && r[1] == 1)
 THREAD(cowr_0, STORE(x, 1, relaxed), LOAD(0, x, relaxed))
-static void cowr_1(void) { STORE(x, 2, relaxed); }
+static void cowr_1(void) {
+    STORE(x, 2, relaxed);
+}
 THREAD(cowr_2, LOAD(1, x, relaxed), LOAD(2, x, relaxed))
 /* Thread 0 sees 2 after its 1, thread 2 sees 1 after 2. */
 END(cowr, r[0] == 2 && r[1] == 2 && r[2] == 1)
@@ -75,10 +81,18 @@ static void add_twice(void) {
 END(lost_add, load_rlx(&x) != 4)
 
 /* IRIW: two readers see two writers in opposite orders. */
-static void iriw_0(void) { STORE(x, 1, release); }
-static void iriw_1(void) { STORE(y, 1, release); }
-static void iriw_0_sc(void) { STORE(x, 1, seq_cst); }
-static void iriw_1_sc(void) { STORE(y, 1, seq_cst); }
+static void iriw_0(void) {
+    STORE(x, 1, release);
+}
+static void iriw_1(void) {
+    STORE(y, 1, release);
+}
+static void iriw_0_sc(void) {
+    STORE(x, 1, seq_cst);
+}
+static void iriw_1_sc(void) {
+    STORE(y, 1, seq_cst);
+}
 THREAD(iriw_2_acq, LOAD(0, x, acquire), LOAD(1, y, acquire))
 THREAD(iriw_3_acq, LOAD(2, y, acquire), LOAD(3, x, acquire))
 THREAD(iriw_2_sc, LOAD(0, x, seq_cst), LOAD(1, y, seq_cst))
@@ -93,7 +107,9 @@ THREAD(w22_1_sc, STORE(y, 1, seq_cst), STORE(x, 2, seq_cst))
 END(w22, load_rlx(&x) == 1 && load_rlx(&y) == 1)
 
 /* WRC: causality through a third thread. */
-static void wrc_0(void) { STORE(x, 1, release); }
+static void wrc_0(void) {
+    STORE(x, 1, release);
+}
 static void wrc_1(void) {
     LOAD(0, x, acquire);
     if (r[0]) STORE(y, 1, release);
@@ -107,7 +123,8 @@ END(wrc, r[0] == 1 && r[1] == 1 && r[2] == 0)
 
 /* Sleeping: change then wake, against look then sleep. */
 static void sleeper(void) {
-    while (load_acq(&x) == 0) c2_os_wait((const void *)&x, 4, 0, C2_FOREVER);
+    while (load_acq(&x) == 0)
+        c2_os_wait((const void *)&x, 4, 0, C2_FOREVER);
 }
 static void waker(void) {
     store_rel(&x, 1);
@@ -120,11 +137,13 @@ static void waker_first(void) {
 
 /* Spinning: both wait for the other to begin. */
 static void spin_0(void) {
-    while (!load_acq(&x)) c2_os_relax();
+    while (!load_acq(&x))
+        c2_os_relax();
     store_rel(&y, 1);
 }
 static void spin_1(void) {
-    while (!load_acq(&y)) c2_os_relax();
+    while (!load_acq(&y))
+        c2_os_relax();
     store_rel(&x, 1);
 }
 
@@ -163,4 +182,6 @@ static const model_test tests[] = {
     FAILS("two that wait for each other: a livelock", "livelock", spin_0, spin_1),
     {0}};
 
-int main(int argc, char **argv) { return model_main(argc, argv, "litmus", tests); }
+int main(int argc, char **argv) {
+    return model_main(argc, argv, "litmus", tests);
+}

@@ -189,7 +189,8 @@ static void insert(int k, int32_t s, int32_t before) {
         M->store[it->after].before = s;
         uint64_t hash = 0;
         int32_t first = s;
-        while (M->store[first].before >= 0) first = M->store[first].before;
+        while (M->store[first].before >= 0)
+            first = M->store[first].before;
         for (int32_t i = first; i >= 0; i = M->store[i].after)
             hash = i == first ? M->store[i].hash : mix(hash, M->store[i].hash);
         l->order_hash = hash;
@@ -247,8 +248,8 @@ void model_store(volatile void *word, int size, uint64_t value, int order) {
     const int late = before != l->last;
     if (late && M->left.stale > 0) M->left.stale--;
     const uint32_t low = M->store[before].place;
-    const uint32_t place = late ? low + (M->store[M->store[before].after].place - low) / 2
-                                : low + GAP;
+    const uint32_t place =
+        late ? low + (M->store[M->store[before].after].place - low) / 2 : low + GAP;
     model_event(late ? "store (late)" : "store", (uintptr_t)word, value, M->store[l->last].value,
                 order, __builtin_return_address(0));
     place_store(k, value, order, place, before, NULL);

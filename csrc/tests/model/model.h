@@ -37,16 +37,16 @@ typedef struct model_test {
     void (*threads[4])(void);
     void (*end)(void); /* when all have ended, or sleep in the pool */
     model_bounds bounds;
-    int64_t patience;  /* when nobody can go on, sleeps with no more than this left end by their
-                          deadline; with more they are nets for lost wakes, and it is a failure */
-    unsigned mortal;   /* which threads may die: bit k for threads[k] */
-    bool processes;    /* each thread in a process of its own: their names differ in both halves */
-    int cpus;          /* what c2_os_cpus says; 0 stands for 1 */
-    int size;          /* free for the test's use: model_size() */
+    int64_t patience; /* when nobody can go on, sleeps with no more than this left end by their
+                         deadline; with more they are nets for lost wakes, and it is a failure */
+    unsigned mortal;  /* which threads may die: bit k for threads[k] */
+    bool processes;   /* each thread in a process of its own: their names differ in both halves */
+    int cpus;         /* what c2_os_cpus says; 0 stands for 1 */
+    int size;         /* free for the test's use: model_size() */
     /* Litmus tests: whether model_seen(true) must be reached, or must not. */
     enum { MODEL_CHECKS, MODEL_ALLOWED, MODEL_FORBIDDEN } outcome;
     const char *fails; /* the verdict that the test must come to; NULL: "holds" */
-    bool long_only; /* left out of the short form */
+    bool long_only;    /* left out of the short form */
 } model_test;
 
 /* Prints a line for each test and a closing "N passed, N failed"; returns the exit status.
@@ -58,12 +58,12 @@ int model_main(int argc, char **argv, const char *subject, const model_test *tes
 /* Within a test's functions: */
 #define MODEL_CHECK(condition) model_check((condition), __FILE__, __LINE__, #condition)
 void model_check(bool holds, const char *file, int line, const char *what);
-void model_seen(bool outcome);    /* in `end` of a litmus test */
-int model_self(void);             /* 0: the thread of setup and end; threads[k] is k + 1 */
-int model_size(void);             /* the test's `size` */
-int model_count(void);            /* how many threads the test has */
-bool model_died(int thread);      /* threads[thread] was killed */
-int model_live_blocks(void);      /* blocks from malloc not yet freed */
-void model_sleep_forever(void);   /* a thread that never goes on */
+void model_seen(bool outcome);  /* in `end` of a litmus test */
+int model_self(void);           /* 0: the thread of setup and end; threads[k] is k + 1 */
+int model_size(void);           /* the test's `size` */
+int model_count(void);          /* how many threads the test has */
+bool model_died(int thread);    /* threads[thread] was killed */
+int model_live_blocks(void);    /* blocks from malloc not yet freed */
+void model_sleep_forever(void); /* a thread that never goes on */
 
 #endif

@@ -55,7 +55,9 @@ static void caller_of_failure(void) {
 }
 
 #define TEST(text, how, who, ...)                                                                  \
-    {.name = text, .setup = how, .threads = {who}, .bounds = {__VA_ARGS__}}
+    {                                                                                              \
+        .name = text, .setup = how, .threads = {who}, .bounds = {__VA_ARGS__}                      \
+    }
 
 static const model_test tests[] = {
     TEST("3 operators, one edge", independent, caller, .stale = 1, .spins = 1, .preemptions = 3),
@@ -66,8 +68,9 @@ static const model_test tests[] = {
     TEST("the caller only waits", helper_only, caller, .stale = 1, .spins = 2, .preemptions = 3),
     TEST("two runs, sleeps end for no reason", independent, caller_of_two_runs, .spins = 1,
          .spurious = 1, .preemptions = 2),
-    TEST("an operator fails", failing, caller_of_failure, .stale = 1, .spins = 1,
-         .preemptions = 2),
+    TEST("an operator fails", failing, caller_of_failure, .stale = 1, .spins = 1, .preemptions = 2),
     {0}};
 
-int main(int argc, char **argv) { return model_main(argc, argv, "dynamic", tests); }
+int main(int argc, char **argv) {
+    return model_main(argc, argv, "dynamic", tests);
+}

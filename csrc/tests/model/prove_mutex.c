@@ -6,7 +6,7 @@
 
 static _Atomic uint64_t word;
 static int count, told; /* plain: the checker calls an access without the lock a race */
-static int inside;                /* 1 while an owner is at work: a heir may find it set */
+static int inside;      /* 1 while an owner is at work: a heir may find it set */
 
 static void work(void) {
     MODEL_CHECK(inside == 0);
@@ -18,7 +18,8 @@ static void work(void) {
 static void locker(void) {
     for (int k = 0; k < model_size(); k++) {
         int status;
-        while ((status = mutex_lock(&word, -1)) == C2_INTERRUPTED) {}
+        while ((status = mutex_lock(&word, -1)) == C2_INTERRUPTED) {
+        }
         MODEL_CHECK(status == C2_OK);
         work();
         MODEL_CHECK(mutex_give(&word) == C2_OK);
@@ -56,7 +57,9 @@ static void interrupted(void) {
     mutex_give(&word);
 }
 
-static void free_again(void) { MODEL_CHECK((load_rlx(&word) & ~C2_MUTEX_WAITERS) == 0); }
+static void free_again(void) {
+    MODEL_CHECK((load_rlx(&word) & ~C2_MUTEX_WAITERS) == 0);
+}
 
 /* ---- death ---- */
 
@@ -109,7 +112,9 @@ static void last_one_frees(void) {
     if (last) free(s);
 }
 
-static void all_freed(void) { MODEL_CHECK(model_live_blocks() == 0); }
+static void all_freed(void) {
+    MODEL_CHECK(model_live_blocks() == 0);
+}
 
 static const model_test tests[] = {
     {.name = "2 threads, 2 rounds each",
@@ -177,4 +182,6 @@ static const model_test tests[] = {
      .bounds = {.stale = 2}},
     {0}};
 
-int main(int argc, char **argv) { return model_main(argc, argv, "mutex", tests); }
+int main(int argc, char **argv) {
+    return model_main(argc, argv, "mutex", tests);
+}

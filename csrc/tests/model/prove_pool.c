@@ -17,7 +17,8 @@ static void job(void *arg) {
 }
 
 static void await(int k) {
-    while (!load_acq(&done[k])) c2_os_wait((const void *)&done[k], 4, 0, C2_FOREVER);
+    while (!load_acq(&done[k]))
+        c2_os_wait((const void *)&done[k], 4, 0, C2_FOREVER);
     MODEL_CHECK(ran[k] == 1);
 }
 
@@ -36,7 +37,9 @@ static void one_job(int k, int revoke) {
     }
 }
 
-static void one(void) { one_job(0, 0); }
+static void one(void) {
+    one_job(0, 0);
+}
 static void two_in_turn(void) {
     one_job(0, 0);
     one_job(1, 0);
@@ -45,8 +48,12 @@ static void start_and_revoke(void) {
     one_job(0, 1);
     one_job(1, 1);
 }
-static void other(void) { one_job(2, 0); }
-static void other_revoked(void) { one_job(2, 1); }
+static void other(void) {
+    one_job(2, 0);
+}
+static void other_revoked(void) {
+    one_job(2, 1);
+}
 
 /* Two jobs that wait for each other: each needs a thread of its own. */
 static _Atomic uint32_t met[2];
@@ -54,14 +61,16 @@ static void meet(void *arg) {
     const int k = (int)(intptr_t)arg;
     store_rel(&met[k], 1);
     c2_os_wake((const void *)&met[k], 4, 1);
-    while (!load_acq(&met[1 - k])) c2_os_wait((const void *)&met[1 - k], 4, 0, C2_FOREVER);
+    while (!load_acq(&met[1 - k]))
+        c2_os_wait((const void *)&met[1 - k], 4, 0, C2_FOREVER);
     ran[k]++;
     store_rel(&done[k], 1);
     c2_os_wake((const void *)&done[k], 4, 1);
 }
 static void two_that_meet(void) {
     uint32_t ticket;
-    for (int k = 0; k < 2; k++) MODEL_CHECK(c2_pool_start(meet, (void *)(intptr_t)k, &ticket));
+    for (int k = 0; k < 2; k++)
+        MODEL_CHECK(c2_pool_start(meet, (void *)(intptr_t)k, &ticket));
     await(0);
     await(1);
 }
@@ -80,12 +89,16 @@ static void late_revoke(void) {
 
 static void once_or_never(void) {
     for (int k = 0; k < 4; k++) {
-        if (given[k] == 1) MODEL_CHECK(ran[k] + taken_back[k] == 1);
-        else MODEL_CHECK(ran[k] == 0);
+        if (given[k] == 1)
+            MODEL_CHECK(ran[k] + taken_back[k] == 1);
+        else
+            MODEL_CHECK(ran[k] == 0);
     }
 }
 
-static void both_ran(void) { MODEL_CHECK(ran[0] == 1 && ran[1] == 1); }
+static void both_ran(void) {
+    MODEL_CHECK(ran[0] == 1 && ran[1] == 1);
+}
 
 static const model_test tests[] = {
     {.name = "one job", .threads = {one}, .end = once_or_never, .bounds = {.stale = 3, .spins = 2}},
@@ -123,4 +136,6 @@ static const model_test tests[] = {
      .bounds = {.stale = 1, .spins = 1, .refusals = 1}},
     {0}};
 
-int main(int argc, char **argv) { return model_main(argc, argv, "pool", tests); }
+int main(int argc, char **argv) {
+    return model_main(argc, argv, "pool", tests);
+}

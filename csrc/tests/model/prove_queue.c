@@ -22,11 +22,16 @@ static int take(int *value) {
     return C2_OK;
 }
 
-static void one_place(void) { queue = c2_queue_new(1, 1); }
-static void two_places(void) { queue = c2_queue_new(2, 1); }
+static void one_place(void) {
+    queue = c2_queue_new(1, 1);
+}
+static void two_places(void) {
+    queue = c2_queue_new(2, 1);
+}
 
 static void producer(void) {
-    for (int k = 0; k < model_size(); k++) MODEL_CHECK(put(10 * model_self() + k) == C2_OK);
+    for (int k = 0; k < model_size(); k++)
+        MODEL_CHECK(put(10 * model_self() + k) == C2_OK);
 }
 
 static void closing_producer(void) {
@@ -36,19 +41,22 @@ static void closing_producer(void) {
 
 static void consumer(void) { /* until it is closed and empty */
     int value, status;
-    while ((status = take(&value)) == C2_OK) taken[n_taken++] = value;
+    while ((status = take(&value)) == C2_OK)
+        taken[n_taken++] = value;
     MODEL_CHECK(status == C2_CLOSED);
 }
 
 static void counting_consumer(void) { /* of two producers, all they put */
-    for (int k = 0; k < 2 * model_size(); k++) MODEL_CHECK(take(&taken[n_taken++]) == C2_OK);
+    for (int k = 0; k < 2 * model_size(); k++)
+        MODEL_CHECK(take(&taken[n_taken++]) == C2_OK);
 }
 
 /* One of the consumers gets the tuple; all are told the end. */
 static int got[8];
 static void either_consumer(void) {
     int value, status;
-    while ((status = take(&value)) == C2_OK) got[model_self()]++;
+    while ((status = take(&value)) == C2_OK)
+        got[model_self()]++;
     MODEL_CHECK(status == C2_CLOSED);
 }
 static void taken_by_one(void) {
@@ -57,7 +65,9 @@ static void taken_by_one(void) {
     MODEL_CHECK(model_live_blocks() == 0);
 }
 
-static void closer(void) { c2_queue_close(queue); }
+static void closer(void) {
+    c2_queue_close(queue);
+}
 
 static void refused_producer(void) { /* waits for a place, or is told that it is closed */
     for (int k = 0; k < 2; k++) {
@@ -117,7 +127,9 @@ static void take_and_drop(void) {
     MODEL_CHECK(take(&value) == C2_OK && value == 1);
     c2_queue_drop(q);
 }
-static void all_freed(void) { MODEL_CHECK(model_live_blocks() == 0); }
+static void all_freed(void) {
+    MODEL_CHECK(model_live_blocks() == 0);
+}
 
 static const model_test tests[] = {
     {.name = "a producer that closes, a consumer, 1 place",
@@ -168,4 +180,6 @@ static const model_test tests[] = {
      .bounds = {.stale = 1}},
     {0}};
 
-int main(int argc, char **argv) { return model_main(argc, argv, "queue", tests); }
+int main(int argc, char **argv) {
+    return model_main(argc, argv, "queue", tests);
+}

@@ -13,7 +13,9 @@ typedef struct thing {
 static thing *_Atomic shared;
 static int made;
 
-static void destroy(c2_retired *r) { free((thing *)r); }
+static void destroy(c2_retired *r) {
+    free((thing *)r);
+}
 
 static thing *make(int value) {
     thing *t = malloc(sizeof *t);
@@ -54,7 +56,8 @@ static void replace(void) {
 }
 
 static void writer(void) {
-    for (int k = 0; k < model_size(); k++) replace();
+    for (int k = 0; k < model_size(); k++)
+        replace();
 }
 
 static void reader_and_writer(void) {
@@ -78,43 +81,44 @@ static void all_destroyed(void) {
     MODEL_CHECK(model_live_blocks() <= model_count()); /* slots, which are never freed */
 }
 
-static const model_test tests[] = {
-    {.name = "a reader and a writer, twice each",
-     .setup = setup,
-     .threads = {reader, writer},
-     .end = all_destroyed,
-     .size = 2,
-     .bounds = {.stale = 1}},
-    {.name = "a reader and a writer, many stale loads",
-     .setup = setup,
-     .threads = {reader, writer},
-     .end = all_destroyed,
-     .size = 1,
-     .bounds = {.stale = 4}},
-    {.name = "a guard within a guard",
-     .setup = setup,
-     .threads = {nested_reader, writer},
-     .end = all_destroyed,
-     .size = 2,
-     .bounds = {.stale = 2}},
-    {.name = "two readers and a writer",
-     .setup = setup,
-     .threads = {reader, reader, writer},
-     .end = all_destroyed,
-     .size = 1,
-     .bounds = {.stale = 1}},
-    {.name = "two that retire inside their guards",
-     .setup = setup,
-     .threads = {reader_and_writer, reader_and_writer},
-     .end = all_destroyed,
-     .size = 1,
-     .bounds = {.stale = 1}},
-    {.name = "two writers and a reader",
-     .setup = setup,
-     .threads = {writer, writer, reader},
-     .end = all_destroyed,
-     .size = 1,
-     .bounds = {.stale = 1, .preemptions = 3}},
-    {0}};
+static const model_test tests[] = {{.name = "a reader and a writer, twice each",
+                                    .setup = setup,
+                                    .threads = {reader, writer},
+                                    .end = all_destroyed,
+                                    .size = 2,
+                                    .bounds = {.stale = 1}},
+                                   {.name = "a reader and a writer, many stale loads",
+                                    .setup = setup,
+                                    .threads = {reader, writer},
+                                    .end = all_destroyed,
+                                    .size = 1,
+                                    .bounds = {.stale = 4}},
+                                   {.name = "a guard within a guard",
+                                    .setup = setup,
+                                    .threads = {nested_reader, writer},
+                                    .end = all_destroyed,
+                                    .size = 2,
+                                    .bounds = {.stale = 2}},
+                                   {.name = "two readers and a writer",
+                                    .setup = setup,
+                                    .threads = {reader, reader, writer},
+                                    .end = all_destroyed,
+                                    .size = 1,
+                                    .bounds = {.stale = 1}},
+                                   {.name = "two that retire inside their guards",
+                                    .setup = setup,
+                                    .threads = {reader_and_writer, reader_and_writer},
+                                    .end = all_destroyed,
+                                    .size = 1,
+                                    .bounds = {.stale = 1}},
+                                   {.name = "two writers and a reader",
+                                    .setup = setup,
+                                    .threads = {writer, writer, reader},
+                                    .end = all_destroyed,
+                                    .size = 1,
+                                    .bounds = {.stale = 1, .preemptions = 3}},
+                                   {0}};
 
-int main(int argc, char **argv) { return model_main(argc, argv, "reclaim", tests); }
+int main(int argc, char **argv) {
+    return model_main(argc, argv, "reclaim", tests);
+}

@@ -57,7 +57,9 @@ static void caller_of_failure(void) {
 }
 
 #define TEST(text, how, who, ...)                                                                  \
-    {.name = text, .setup = how, .threads = {who}, .bounds = {__VA_ARGS__}}
+    {                                                                                              \
+        .name = text, .setup = how, .threads = {who}, .bounds = {__VA_ARGS__}                      \
+    }
 
 static const model_test tests[] = {
     TEST("4 operators, one edge", independent, caller, .stale = 1, .spins = 1, .preemptions = 3),
@@ -75,4 +77,6 @@ static const model_test tests[] = {
          .preemptions = 2),
     {0}};
 
-int main(int argc, char **argv) { return model_main(argc, argv, "static", tests); }
+int main(int argc, char **argv) {
+    return model_main(argc, argv, "static", tests);
+}

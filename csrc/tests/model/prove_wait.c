@@ -10,7 +10,8 @@ static int message, heard; /* plain: a race where the wait does not order them *
 
 static void waiter(void) {
     int status;
-    while ((status = c2_wait((const void *)&word, 4, 0, -1)) == C2_INTERRUPTED) {}
+    while ((status = c2_wait((const void *)&word, 4, 0, -1)) == C2_INTERRUPTED) {
+    }
     MODEL_CHECK(status == C2_OK);
     MODEL_CHECK(message == 7);
 }
@@ -69,7 +70,9 @@ static void pong(void) {
     }
 }
 
-static void all_heard(void) { MODEL_CHECK(message == 6 && heard == 3); }
+static void all_heard(void) {
+    MODEL_CHECK(message == 6 && heard == 3);
+}
 
 static const model_test tests[] = {
     {.name = "a waiter and a notifier",
@@ -97,4 +100,6 @@ static const model_test tests[] = {
      .bounds = {.stale = 1, .spins = 6}},
     {0}};
 
-int main(int argc, char **argv) { return model_main(argc, argv, "wait", tests); }
+int main(int argc, char **argv) {
+    return model_main(argc, argv, "wait", tests);
+}

@@ -17,6 +17,7 @@ def lock() -> AbstractContextManager[bool]:
     for moments: a fork waits for it."""
     made = threading.RLock()
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(before=made.acquire, after_in_parent=made.release,
-                            after_in_child=made.release)
+        os.register_at_fork(
+            before=made.acquire, after_in_parent=made.release, after_in_child=made.release
+        )
     return made

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 def suggest(given: str, accepted: Iterable[str]) -> str:
-    """"; did you mean 'x'?" for a near miss, else what is accepted when that is short, else ''."""
+    """ "; did you mean 'x'?" for a near miss, else what is accepted when that is short, else ''."""
     known = list(accepted)
     folded = {k.lower(): k for k in known}
     near = difflib.get_close_matches(str(given).lower(), folded, n=1, cutoff=0.6)

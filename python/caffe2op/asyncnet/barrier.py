@@ -27,8 +27,9 @@ class AsyncBarrierOp(OperatorDef):
 
     def __init__(self, blobs: Blobs, name: str = "", control_input: Blobs | None = None) -> None:
         names = references(blobs)
-        made = CreateOperator("AsyncNetBarrier", names, names, name, control_input,
-                              cross_device=self.CROSS_DEVICE)
+        made = CreateOperator(
+            "AsyncNetBarrier", names, names, name, control_input, cross_device=self.CROSS_DEVICE
+        )
         for field in OperatorDef.__dataclass_fields__:
             setattr(self, field, getattr(made, field))
 
@@ -47,8 +48,9 @@ class AsyncNetBarrier:
     for one net or many, and in force in each run.
     """
 
-    def __init__(self, before: str | Sequence[str], after: str | Sequence[str],
-                 name: str = "barrier") -> None:
+    def __init__(
+        self, before: str | Sequence[str], after: str | Sequence[str], name: str = "barrier"
+    ) -> None:
         self.before = _groups("before", before)
         self.after = _groups("after", after)
         self.name = name
@@ -61,25 +63,33 @@ class AsyncNetBarrier:
         second = self._members(net, self.after)
         both = set(first) & set(second)
         if both:
-            raise self._error(net, f"operator {min(both)} ({_label(net, min(both))}) is on both "
-                              "sides")
+            raise self._error(
+                net, f"operator {min(both)} ({_label(net, min(both))}) is on both sides"
+            )
         if first and second and first[-1] > second[0]:
             late = next(v for v in second if v < first[-1])
             raise self._error(
-                net, f"operator {late} ({_label(net, late)}) comes after the barrier, but stands "
-                f"before operator {first[-1]} ({_label(net, first[-1])}) in program order")
+                net,
+                f"operator {late} ({_label(net, late)}) comes after the barrier, but stands "
+                f"before operator {first[-1]} ({_label(net, first[-1])}) in program order",
+            )
         return _between(net, first, second)
 
     def _members(self, net: NetDef, groups: Sequence[str]) -> list[int]:
         found: set[int] = set()
         for group in groups:
-            members = [k for k, op in enumerate(net.op)
-                       if op.name == group or op.name.startswith(group + "/")
-                       or device_name(net, op) == group]
+            members = [
+                k
+                for k, op in enumerate(net.op)
+                if op.name == group
+                or op.name.startswith(group + "/")
+                or device_name(net, op) == group
+            ]
             if not members:
                 known = {op.name.split("/")[0] for op in net.op if op.name}
-                raise self._error(net, f"no operator or device is called {group!r}"
-                                  f"{suggest(group, known)}")
+                raise self._error(
+                    net, f"no operator or device is called {group!r}{suggest(group, known)}"
+                )
             found.update(members)
         return sorted(found)
 

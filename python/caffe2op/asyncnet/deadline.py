@@ -85,8 +85,9 @@ def check_timeout(timeout: float | None) -> float | None:
     if timeout is None:
         return None
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0:
-        raise ValueError("timeout must be a number of seconds, 0 or more, or None; "
-                         f"got {timeout!r}")
+        raise ValueError(
+            f"timeout must be a number of seconds, 0 or more, or None; got {timeout!r}"
+        )
     return time.monotonic() + min(timeout, threading.TIMEOUT_MAX / 2)
 
 

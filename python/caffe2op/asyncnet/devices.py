@@ -48,8 +48,10 @@ class Lanes(NamedTuple):
 
     def prepare(self, one: Any) -> None:
         """Give a c2_async its lanes."""
-        status.check(lib.c2_async_lanes(one, self.of_op, len(self.names), self.workers,
-                                        self.flags), "devices: the lanes were refused")
+        status.check(
+            lib.c2_async_lanes(one, self.of_op, len(self.names), self.workers, self.flags),
+            "devices: the lanes were refused",
+        )
 
 
 def worker_count(devices: Devices) -> int:
@@ -63,23 +65,32 @@ def lanes(devices: Devices, of_op: list[str], where: str) -> Lanes:
     value that is none of the table's."""
     callers = [name for name, value in devices.items() if value == "caller"]
     if len(callers) > 1:
-        raise ValueError(f"{where}: devices {callers[0]!r} and {callers[1]!r} both have the "
-                         "caller; one can")
+        raise ValueError(
+            f"{where}: devices {callers[0]!r} and {callers[1]!r} both have the caller; one can"
+        )
     for name, value in devices.items():
         number = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 256
         if not number and value not in ("caller", "thread"):
-            raise ValueError(f"{where}: device {name!r} must have 1 to 256 workers, \"caller\" or "
-                             f"\"thread\", got {value!r}")
+            raise ValueError(
+                f'{where}: device {name!r} must have 1 to 256 workers, "caller" or '
+                f'"thread", got {value!r}'
+            )
     names = list(devices)
     at = {name: k for k, name in enumerate(names)}
     for device in of_op:
         if device not in at:
-            raise ValueError(f"{where}: an operator is on device {device!r}, which devices does "
-                             f"not have{suggest(device, names)}")
+            raise ValueError(
+                f"{where}: an operator is on device {device!r}, which devices does "
+                f"not have{suggest(device, names)}"
+            )
     counts = [value if isinstance(value, int) else 1 for value in devices.values()]
     flags = [lib.C2_LANE_CALLER if value == "caller" else 0 for value in devices.values()]
-    return Lanes(names, ffi.new("int32_t[]", [at[device] for device in of_op]),
-                 ffi.new("int32_t[]", counts), ffi.new("int32_t[]", flags))
+    return Lanes(
+        names,
+        ffi.new("int32_t[]", [at[device] for device in of_op]),
+        ffi.new("int32_t[]", counts),
+        ffi.new("int32_t[]", flags),
+    )
 
 
 # ---- one thread of a name ----------------------------------------------------------------------
@@ -153,8 +164,10 @@ def _moved(net: NetDef, op: OperatorDef, devices: Devices) -> OperatorDef:
     schema.validate(op, f"net {net.name!r}")
     python = schema.entry(op.type)[1].python
     if python is None:
-        raise ValueError(f"net {net.name!r}: {schema.describe(op)} is native and on device "
-                         f"{name!r}, a thread; only Python operators can be there")
+        raise ValueError(
+            f"net {net.name!r}: {schema.describe(op)} is native and on device "
+            f"{name!r}, a thread; only Python operators can be there"
+        )
     function = Argument("function", object=on_thread(name, python(op)))
     return replace(op, type="Python", arg=[function])
 

@@ -40,12 +40,14 @@ class Drawing:
         return self.svg
 
 
-def draw(name: str, operators: Sequence[Operator], edges: Sequence[Edge],
-         profile: Profile | None) -> Drawing:
+def draw(
+    name: str, operators: Sequence[Operator], edges: Sequence[Edge], profile: Profile | None
+) -> Drawing:
     """The picture. ValueError for more operators than one could see."""
     if len(operators) > MOST:
-        raise ValueError(f"net {name!r} has {len(operators)} operators; a picture shows up to "
-                         f"{MOST}")
+        raise ValueError(
+            f"net {name!r} has {len(operators)} operators; a picture shows up to {MOST}"
+        )
     costs = [row.mean_ns for row in profile.operators] if profile else [0.0] * len(operators)
     dearest = max(costs, default=0.0) or 1.0
     fills = [_shade(cost / dearest) for cost in costs]
@@ -54,8 +56,10 @@ def draw(name: str, operators: Sequence[Operator], edges: Sequence[Edge],
     path = profile.critical_path if profile and profile.critical_ns else []
     bold = set(pairwise(path))
     texts = [_texts(op, cost) for op, cost in zip(operators, costs, strict=True)]
-    return Drawing(_dot(name, texts, fills, frames, edges, bold),
-                   _svg(name, texts, fills, frames, edges, bold, devices))
+    return Drawing(
+        _dot(name, texts, fills, frames, edges, bold),
+        _svg(name, texts, fills, frames, edges, bold, devices),
+    )
 
 
 def _shade(part: float) -> str:
@@ -69,8 +73,14 @@ def _texts(op: Operator, cost: float) -> tuple[str, str]:
     return op.label, f"{second}, {cost / 1e3:.3g} us" if cost else second
 
 
-def _dot(name: str, texts: list[tuple[str, str]], fills: list[str], frames: list[str],
-         edges: Sequence[Edge], bold: set[Edge]) -> str:
+def _dot(
+    name: str,
+    texts: list[tuple[str, str]],
+    fills: list[str],
+    frames: list[str],
+    edges: Sequence[Edge],
+    bold: set[Edge],
+) -> str:
     def quoted(text: str) -> str:
         return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
@@ -96,15 +106,24 @@ def places(n: int, edges: Sequence[Edge]) -> list[tuple[int, int]]:
         layers[layer[v]].append(v)
     at = [0] * n
     for members in layers:
-        wish = {v: sum(at[u] for u in before[v]) / len(before[v]) if before[v] else float(k)
-                for k, v in enumerate(members)}
+        wish = {
+            v: sum(at[u] for u in before[v]) / len(before[v]) if before[v] else float(k)
+            for k, v in enumerate(members)
+        }
         for k, v in enumerate(sorted(members, key=lambda v: (wish[v], v))):
             at[v] = k
     return list(zip(layer, at, strict=True))
 
 
-def _svg(name: str, texts: list[tuple[str, str]], fills: list[str], frames: list[str],
-         edges: Sequence[Edge], bold: set[Edge], devices: list[str]) -> str:
+def _svg(
+    name: str,
+    texts: list[tuple[str, str]],
+    fills: list[str],
+    frames: list[str],
+    edges: Sequence[Edge],
+    bold: set[Edge],
+    devices: list[str],
+) -> str:
     found = places(len(texts), edges)
     widest = max((k for _, k in found), default=0) + 1
     count = [0] * (max((row for row, _ in found), default=0) + 1)
@@ -112,30 +131,42 @@ def _svg(name: str, texts: list[tuple[str, str]], fills: list[str], frames: list
         count[row] += 1
     width = max(widest * (WIDTH + GAP_X), len(devices) * 90) + 2 * MARGIN
     height = len(count) * (HEIGHT + GAP_Y) + 2 * MARGIN + 16
-    corner = [(MARGIN + (k + (widest - count[row]) / 2) * (WIDTH + GAP_X),
-               MARGIN + row * (HEIGHT + GAP_Y)) for row, k in found]
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-             f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="11">',
-             f"<title>{escape(name)}</title>"]
+    corner = [
+        (
+            MARGIN + (k + (widest - count[row]) / 2) * (WIDTH + GAP_X),
+            MARGIN + row * (HEIGHT + GAP_Y),
+        )
+        for row, k in found
+    ]
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="11">',
+        f"<title>{escape(name)}</title>",
+    ]
     for u, v in edges:
         (x, y), (to_x, to_y) = corner[u], corner[v]
         x, to_x, y = x + WIDTH / 2, to_x + WIDTH / 2, y + HEIGHT
         middle = (y + to_y) / 2
         weight, colour = (2.5, "#c00000") if (u, v) in bold else (1, "#808080")
-        parts.append(f'<path d="M{x:.0f} {y:.0f} C{x:.0f} {middle:.0f} {to_x:.0f} {middle:.0f} '
-                     f'{to_x:.0f} {to_y:.0f}" fill="none" stroke="{colour}" '
-                     f'stroke-width="{weight}"/>')
+        parts.append(
+            f'<path d="M{x:.0f} {y:.0f} C{x:.0f} {middle:.0f} {to_x:.0f} {middle:.0f} '
+            f'{to_x:.0f} {to_y:.0f}" fill="none" stroke="{colour}" '
+            f'stroke-width="{weight}"/>'
+        )
     for (x, y), (first, second), fill, frame in zip(corner, texts, fills, frames, strict=True):
         parts.append(
-            f'<g><title>{escape(first)}: {escape(second)}</title>'
+            f"<g><title>{escape(first)}: {escape(second)}</title>"
             f'<rect x="{x:.0f}" y="{y:.0f}" width="{WIDTH}" height="{HEIGHT}" rx="4" '
             f'fill="{fill}" stroke="{frame}" stroke-width="1.5"/>'
             f'<text x="{x + WIDTH / 2:.0f}" y="{y + 14:.0f}" text-anchor="middle">'
             f'{escape(_short(first))}</text><text x="{x + WIDTH / 2:.0f}" y="{y + 27:.0f}" '
-            f'text-anchor="middle" fill="#505050">{escape(_short(second))}</text></g>')
+            f'text-anchor="middle" fill="#505050">{escape(_short(second))}</text></g>'
+        )
     for k, device in enumerate(devices):
-        parts.append(f'<text x="{MARGIN + 90 * k}" y="{height - 8}" '
-                     f'fill="{FRAMES[k % len(FRAMES)]}">{escape(_short(device))}</text>')
+        parts.append(
+            f'<text x="{MARGIN + 90 * k}" y="{height - 8}" '
+            f'fill="{FRAMES[k % len(FRAMES)]}">{escape(_short(device))}</text>'
+        )
     return "\n".join([*parts, "</svg>"])
 
 

@@ -28,37 +28,52 @@ CALL_NS = 25.0  # what it costs more to call a function from C than from a loop 
 class FunctionProgram:
     """Functions in an order that keeps the edges."""
 
-    def __init__(self, functions: Mapping[str, Callable[..., Any]], edges: Pairs, order: Pairs,
-                 outputs: Iterable[str] | None, workers: int, devices: Devices | None,
-                 device_of: Mapping[str, str], prepare: Prepare) -> None:
+    def __init__(
+        self,
+        functions: Mapping[str, Callable[..., Any]],
+        edges: Pairs,
+        order: Pairs,
+        outputs: Iterable[str] | None,
+        workers: int,
+        devices: Devices | None,
+        device_of: Mapping[str, str],
+        prepare: Prepare,
+    ) -> None:
         self.name = "functions"
         self.workers = workers if devices is None else worker_count(devices)
         self._prepare = prepare
         for name, function in functions.items():
             if not isinstance(name, str) or not callable(function):
-                raise TypeError(f"functions must map names to functions, got {name!r}: "
-                                f"{function!r}")
+                raise TypeError(
+                    f"functions must map names to functions, got {name!r}: {function!r}"
+                )
         for name in device_of:
             if name not in functions:
-                raise ValueError(f"device_of: there is no function {name!r}"
-                                 f"{suggest(str(name), functions)}")
+                raise ValueError(
+                    f"device_of: there is no function {name!r}{suggest(str(name), functions)}"
+                )
         sources, before = _read(functions, list(edges), list(order))
         names = _in_order(functions, before)
         at = {name: k for k, name in enumerate(names)}
         on = [device_of.get(name, "cpu:0") for name in names]
-        self._functions = [_placed(functions[name], device, devices)
-                           for name, device in zip(names, on, strict=True)]
+        self._functions = [
+            _placed(functions[name], device, devices)
+            for name, device in zip(names, on, strict=True)
+        ]
         self._lanes = None if devices is None else lanes(devices, on, "functions")
         given = {s for one in sources.values() for s in one if s not in functions}
         self._inputs = {name: len(names) + k for k, name in enumerate(sorted(given))}
         self._at = {**at, **self._inputs}
         self._sources = [tuple(self._at[s] for s in sources[name]) for name in names]
         self.edges: list[Edge] = sorted((at[u], at[v]) for v in names for u in before[v])
-        self.operators = [Operator("Python", name, device, tuple(sources[name]), (name,))
-                          for name, device in zip(names, on, strict=True)]
+        self.operators = [
+            Operator("Python", name, device, tuple(sources[name]), (name,))
+            for name, device in zip(names, on, strict=True)
+        ]
         used = {u for one in before.values() for u in one}
-        self._outputs = (tuple(n for n in functions if n not in used) if outputs is None
-                         else tuple(outputs))
+        self._outputs = (
+            tuple(n for n in functions if n not in used) if outputs is None else tuple(outputs)
+        )
         for name in self._outputs:
             if name not in at:
                 raise ValueError(f"outputs: there is no function {name!r}{suggest(name, at)}")
@@ -81,8 +96,9 @@ class FunctionProgram:
         names = set(names)
         for name in sorted(names ^ set(self._inputs)):
             if name in names:
-                raise ValueError(f"the functions take no input {name!r}"
-                                 f"{suggest(name, self._inputs)}")
+                raise ValueError(
+                    f"the functions take no input {name!r}{suggest(name, self._inputs)}"
+                )
             raise ValueError(f"input {name!r} is missing")
 
     def _new_async(self, one: Any) -> None:
@@ -100,11 +116,14 @@ class FunctionProgram:
             raise MemoryError("no memory for a net of functions")
         net = ffi.gc(net, lib.c2_net_free)
         info = NetInfo(self.name, [("Python", one.label, [], []) for one in self.operators], net)
-        tasks = [Task(f, s, values, k, info)
-                 for k, (f, s) in enumerate(zip(self._functions, self._sources, strict=True))]
+        tasks = [
+            Task(f, s, values, k, info)
+            for k, (f, s) in enumerate(zip(self._functions, self._sources, strict=True))
+        ]
         for k, task in enumerate(tasks):
-            if lib.c2_net_set(net, k, ffi.NULL, handle_of(task), 0, ffi.NULL, 0, ffi.NULL,
-                              ffi.NULL, 0):
+            if lib.c2_net_set(
+                net, k, ffi.NULL, handle_of(task), 0, ffi.NULL, 0, ffi.NULL, ffi.NULL, 0
+            ):
                 raise MemoryError("no memory for a net of functions")
 
         def put(name: str, value: Any) -> None:
@@ -120,8 +139,7 @@ class FunctionProgram:
         execute.tasks = tasks
         # On devices every run must keep to them.
         execute.may_loop = self._lanes is None
-        return Instance(info, execute, execute.loop, put, Outputs(self._outputs, get), False,
-                        tasks)
+        return Instance(info, execute, execute.loop, put, Outputs(self._outputs, get), False, tasks)
 
 
 class FunctionExecutor(InDependencyOrder):
@@ -134,8 +152,7 @@ class FunctionExecutor(InDependencyOrder):
     tasks: list[Task]
     may_loop: bool
 
-    def __init__(self, net: Any, graph: Any, workers: int,
-                 prepare: Callable[[Any], None]) -> None:
+    def __init__(self, net: Any, graph: Any, workers: int, prepare: Callable[[Any], None]) -> None:
         super().__init__(net, graph, workers, prepare)
         self._runs = 0
         self._looping = False
@@ -157,7 +174,7 @@ class FunctionExecutor(InDependencyOrder):
         report = ffi.new("c2_async_report *")
         lib.c2_async_report_now(self.all[0], report)
         serial = report.took_ns[lib.C2_MODE_SERIAL]
-        others = [t for t in report.took_ns[lib.C2_MODE_STATIC:lib.C2_MODE_DYNAMIC + 1] if t > 0]
+        others = [t for t in report.took_ns[lib.C2_MODE_STATIC : lib.C2_MODE_DYNAMIC + 1] if t > 0]
         if serial == 0 or not others:
             return bool(report.mode == lib.C2_MODE_SERIAL)
         return bool(serial - CALL_NS * len(self.tasks) < min(others))
@@ -176,13 +193,15 @@ class FunctionExecutor(InDependencyOrder):
         return 0
 
 
-def _placed(function: Callable[..., Any], device: str,
-            devices: Devices | None) -> Callable[..., Any]:
+def _placed(
+    function: Callable[..., Any], device: str, devices: Devices | None
+) -> Callable[..., Any]:
     return on_thread(device, function) if (devices or {}).get(device) == "thread" else function
 
 
-def _read(functions: Mapping[str, Any], edges: list[tuple[str, str]],
-          order: list[tuple[str, str]]) -> tuple[dict[str, list[str]], dict[str, set[str]]]:
+def _read(
+    functions: Mapping[str, Any], edges: list[tuple[str, str]], order: list[tuple[str, str]]
+) -> tuple[dict[str, list[str]], dict[str, set[str]]]:
     """Where each function's arguments come from, and which functions come before it."""
     sources: dict[str, list[str]] = {name: [] for name in functions}
     before: dict[str, set[str]] = {name: set() for name in functions}
@@ -190,8 +209,10 @@ def _read(functions: Mapping[str, Any], edges: list[tuple[str, str]],
         for u, v in pairs:
             if v not in functions or (kind == "order" and u not in functions):
                 wrong = v if v not in functions else u
-                raise ValueError(f"{kind}: ({u!r}, {v!r}): there is no function {wrong!r}"
-                                 f"{suggest(str(wrong), functions)}")
+                raise ValueError(
+                    f"{kind}: ({u!r}, {v!r}): there is no function {wrong!r}"
+                    f"{suggest(str(wrong), functions)}"
+                )
             if kind == "edges":
                 sources[v].append(u)
             if u in functions:
@@ -223,8 +244,14 @@ class Task:
 
     __slots__ = ("_function", "_index", "_info", "_sources", "_values")
 
-    def __init__(self, function: Callable[..., Any], sources: tuple[int, ...],
-                 values: list[Any], index: int, info: NetInfo) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        sources: tuple[int, ...],
+        values: list[Any],
+        index: int,
+        info: NetInfo,
+    ) -> None:
         self._function = function
         self._sources = sources
         self._values = values

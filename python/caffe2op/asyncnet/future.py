@@ -30,8 +30,12 @@ Result = dict[str, Any]
 class RunFuture(Future[Result]):
     """A run that is queued, running or done. Also to be awaited, in any asyncio loop."""
 
-    def __init__(self, work: Callable[[RunFuture], Result], until: float | None,
-                 taken_back: Callable[[RunFuture], None]) -> None:
+    def __init__(
+        self,
+        work: Callable[[RunFuture], Result],
+        until: float | None,
+        taken_back: Callable[[RunFuture], None],
+    ) -> None:
         super().__init__()
         self._work: Callable[[RunFuture], Result] | None = work
         self._taken_back = taken_back
@@ -40,8 +44,7 @@ class RunFuture(Future[Result]):
         self._run: Any = None  # its c2_run, while it runs
         self._over: BaseException | None = None  # why it is stopped from outside
         self._finished = False
-        self._deadline = (None if until is None
-                          else deadline.clock.at(until, self._expire))
+        self._deadline = None if until is None else deadline.clock.at(until, self._expire)
 
     # ---- from outside ----------------------------------------------------------------------
 
@@ -143,4 +146,3 @@ class RunFuture(Future[Result]):
     def _done(self) -> None:
         if self._deadline is not None:
             self._deadline.call_off()
-

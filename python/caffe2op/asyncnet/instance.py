@@ -51,9 +51,16 @@ class Instance:
 
     __slots__ = ("_put", "execute", "info", "keep", "native", "nets", "outputs", "serial")
 
-    def __init__(self, info: NetInfo, execute: InDependencyOrder,
-                 serial: Callable[[Any], int], put: Callable[[str, Any], None],
-                 outputs: Outputs, native: bool, keep: object) -> None:
+    def __init__(
+        self,
+        info: NetInfo,
+        execute: InDependencyOrder,
+        serial: Callable[[Any], int],
+        put: Callable[[str, Any], None],
+        outputs: Outputs,
+        native: bool,
+        keep: object,
+    ) -> None:
         self.info = info
         self.nets = [info]
         self.execute = execute

@@ -65,24 +65,50 @@ class AsyncNet:
     calls of `run` at the same time run side by side on the same blobs.
     """
 
-    def __init__(self, net: NetLike, workspace: Workspace | None = None,
-                 workers: int | None = None, *, inputs: Iterable[BlobLike] = (),
-                 shared: Iterable[BlobLike] = (), outputs: Iterable[BlobLike] | None = None,
-                 devices: Devices | None = None, barriers: Iterable[AsyncNetBarrier] = (),
-                 mode: str = "auto") -> None:
+    def __init__(
+        self,
+        net: NetLike,
+        workspace: Workspace | None = None,
+        workers: int | None = None,
+        *,
+        inputs: Iterable[BlobLike] = (),
+        shared: Iterable[BlobLike] = (),
+        outputs: Iterable[BlobLike] | None = None,
+        devices: Devices | None = None,
+        barriers: Iterable[AsyncNetBarrier] = (),
+        mode: str = "auto",
+    ) -> None:
         definition = net_def(net)
         count = _workers(workers, definition.num_workers)
-        self._set_up(mode, workers, lambda: NetProgram(
-            definition, workspace or current.workspace, count, map(str, inputs),
-            map(str, shared), outputs, barriers, devices, self._prepare))
+        self._set_up(
+            mode,
+            workers,
+            lambda: NetProgram(
+                definition,
+                workspace or current.workspace,
+                count,
+                map(str, inputs),
+                map(str, shared),
+                outputs,
+                barriers,
+                devices,
+                self._prepare,
+            ),
+        )
 
     @classmethod
-    def from_functions(cls, functions: Mapping[str, Callable[..., Any]],
-                       edges: Iterable[tuple[str, str]] = (),
-                       order: Iterable[tuple[str, str]] = (), *, workers: int | None = None,
-                       outputs: Iterable[str] | None = None, devices: Devices | None = None,
-                       device_of: Mapping[str, str] | None = None,
-                       mode: str = "auto") -> AsyncNet:
+    def from_functions(
+        cls,
+        functions: Mapping[str, Callable[..., Any]],
+        edges: Iterable[tuple[str, str]] = (),
+        order: Iterable[tuple[str, str]] = (),
+        *,
+        workers: int | None = None,
+        outputs: Iterable[str] | None = None,
+        devices: Devices | None = None,
+        device_of: Mapping[str, str] | None = None,
+        mode: str = "auto",
+    ) -> AsyncNet:
         """A net of Python functions by name.
 
         edges: (before, after): `after` is called with the result of `before`; a function gets
@@ -96,14 +122,20 @@ class AsyncNet:
         """
         self = cls.__new__(cls)
         count = _workers(workers, 0)
-        self._set_up(mode, workers, lambda: FunctionProgram(
-            functions, edges, order, outputs, count, devices, device_of or {}, self._prepare))
+        self._set_up(
+            mode,
+            workers,
+            lambda: FunctionProgram(
+                functions, edges, order, outputs, count, devices, device_of or {}, self._prepare
+            ),
+        )
         return self
 
     def _set_up(self, mode: str, workers: int | None, make: Callable[[], Program]) -> None:
         if not isinstance(mode, str) or mode not in MODES:
-            raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}"
-                             f"{suggest(str(mode), MODES)}")
+            raise ValueError(
+                f"mode must be one of {', '.join(MODES)}, got {mode!r}{suggest(str(mode), MODES)}"
+            )
         self._mode = mode
         self._closed = False
         self._observation: Observation | None = None
@@ -184,8 +216,9 @@ class AsyncNet:
         if run.stop:
             raise TimeoutError(f"net {self.name!r}: the run was stopped at its deadline")
 
-    def submit(self, inputs: Mapping[str, Any] | None = None,
-               timeout: float | None = None) -> RunFuture:
+    def submit(
+        self, inputs: Mapping[str, Any] | None = None, timeout: float | None = None
+    ) -> RunFuture:
         """Queue a run on blobs of its own and return at once. `inputs` are fed to it alone,
         other blobs from outside are shared. The future gives the outputs as a dict; it can be
         awaited, and cancelled while it runs. It raises TimeoutError when it is not done
@@ -195,8 +228,12 @@ class AsyncNet:
         given = {str(name): value for name, value in (inputs or {}).items()}
         return self._flight.submit(given, check_timeout(timeout))
 
-    def map(self, stream: Iterable[Mapping[str, Any]], inflight: int | None = None,
-            timeout: float | None = None) -> Iterator[Result]:
+    def map(
+        self,
+        stream: Iterable[Mapping[str, Any]],
+        inflight: int | None = None,
+        timeout: float | None = None,
+    ) -> Iterator[Result]:
         """The outputs for each of a stream of inputs, in order. Up to `inflight` runs (twice the
         workers, by default) are in flight, so input is taken while earlier input is computed.
         `timeout` is for each run. An error ends it; runs in flight are then cancelled."""
@@ -205,8 +242,9 @@ class AsyncNet:
             raise ValueError(f"inflight must be an int of 1 or more, got {inflight!r}")
         return self._map(stream, most, timeout)
 
-    def _map(self, stream: Iterable[Mapping[str, Any]], most: int,
-             timeout: float | None) -> Iterator[Result]:
+    def _map(
+        self, stream: Iterable[Mapping[str, Any]], most: int, timeout: float | None
+    ) -> Iterator[Result]:
         flying: deque[RunFuture] = deque()
         try:
             for inputs in stream:
@@ -233,14 +271,20 @@ class AsyncNet:
     def __enter__(self) -> AsyncNet:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close(cancel=error is not None)
 
     def __repr__(self) -> str:
         closed = ", closed" if self._closed else ""
-        return (f"AsyncNet({self.name!r}, {len(self._program.operators)} operators, "
-                f"{self.workers} workers, {self._mode}{closed})")
+        return (
+            f"AsyncNet({self.name!r}, {len(self._program.operators)} operators, "
+            f"{self.workers} workers, {self._mode}{closed})"
+        )
 
     # ---- what it did -------------------------------------------------------------------------
 
@@ -260,7 +304,6 @@ class AsyncNet:
             "planned_ns": now.planned_ns,
             "took_ns": {name: now.took_ns[code] for name, code in MODES.items() if code},
         }
-
 
     def _observe(self) -> Observation:
         if self._observation is None:
@@ -316,25 +359,36 @@ class AsyncNet:
         """Counts, means and deviations by operator and type, the critical path, the achieved
         parallelism; str() is a table. RuntimeError before enable_profile."""
         if self._observation is None or not self._observation.profiled:
-            raise RuntimeError(f"net {self.name!r}: nothing was measured; call enable_profile() "
-                               "before the runs")
-        return profile(self.name, self._program.operators, self._program.edges, self._asyncs(),
-                       self._observation.watch)
+            raise RuntimeError(
+                f"net {self.name!r}: nothing was measured; call enable_profile() before the runs"
+            )
+        return profile(
+            self.name,
+            self._program.operators,
+            self._program.edges,
+            self._asyncs(),
+            self._observation.watch,
+        )
 
     def trace(self) -> Trace:
         """The events kept, as Chrome-trace JSON; `save` writes it. Between runs. RuntimeError
         before enable_trace."""
         if self._observation is None or not self._observation.capacity:
-            raise RuntimeError(f"net {self.name!r}: no events were kept; call enable_trace() "
-                               "before the runs")
+            raise RuntimeError(
+                f"net {self.name!r}: no events were kept; call enable_trace() before the runs"
+            )
         return chrome_trace(self.name, self._program.operators, map(events_of, self._asyncs()))
 
     def draw(self) -> Drawing:
         """The graph, as DOT and as an SVG that notebooks show; coloured by time where there is a
         profile, and by device."""
         measured = self._observation is not None and self._observation.profiled
-        return draw(self.name, self._program.operators, self._program.edges,
-                    self.profile() if measured else None)
+        return draw(
+            self.name,
+            self._program.operators,
+            self._program.edges,
+            self.profile() if measured else None,
+        )
 
     def _repr_svg_(self) -> str:
         return self.draw().svg

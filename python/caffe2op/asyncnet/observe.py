@@ -125,11 +125,15 @@ class Observation:
 
     def prepare(self, one: Any) -> None:
         """Tell a c2_async, between its runs."""
-        for result in (lib.c2_async_profile(one, self.profiled),
-                       lib.c2_async_trace(one, self.capacity)):
+        for result in (
+            lib.c2_async_profile(one, self.profiled),
+            lib.c2_async_trace(one, self.capacity),
+        ):
             if result == lib.C2_BUSY:
-                raise RuntimeError(f"net {self._name!r} is running; what it writes down can be "
-                                   "changed between runs only")
+                raise RuntimeError(
+                    f"net {self._name!r} is running; what it writes down can be "
+                    "changed between runs only"
+                )
             status.check(result, f"net {self._name!r}: no memory for what it should write down")
 
     def attach(self, execute: InDependencyOrder) -> None:
@@ -145,8 +149,10 @@ class Observation:
             chosen = {k for k, op in enumerate(self._operators) if names & {op.label, op.type}}
             known = {text for op in self._operators for text in (op.label, op.type)}
             for name in names - known:
-                raise ValueError(f"net {self._name!r}: no operator is called {name!r} or has that "
-                                 f"type{suggest(name, known)}")
+                raise ValueError(
+                    f"net {self._name!r}: no operator is called {name!r} or has that "
+                    f"type{suggest(name, known)}"
+                )
         self._observers.append((observer, frozenset(chosen)))
 
     def remove(self, observer: Observer) -> None:

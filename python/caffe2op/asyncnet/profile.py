@@ -48,22 +48,27 @@ class Profile:
     parallelism: float
 
     def __str__(self) -> str:
-        lines = [f"net {self.net}: {self.runs} runs in {_time(self.wall_ns)}, parallelism "
-                 f"{self.parallelism:.2f}; a run: operators {_time(self.serial_ns)}, critical "
-                 f"path {_time(self.critical_ns)} of {len(self.critical_path)} operators"]
+        lines = [
+            f"net {self.net}: {self.runs} runs in {_time(self.wall_ns)}, parallelism "
+            f"{self.parallelism:.2f}; a run: operators {_time(self.serial_ns)}, critical "
+            f"path {_time(self.critical_ns)} of {len(self.critical_path)} operators"
+        ]
         critical = set(self.critical_path)
-        dearest = sorted(range(len(self.operators)),
-                         key=lambda k: -self.operators[k].total_ns)[:20]
+        dearest = sorted(range(len(self.operators)), key=lambda k: -self.operators[k].total_ns)[:20]
         whole = sum(row.total_ns for row in self.types) or 1.0
         for title, rows in (
             ("type", [(row, "") for row in self.types]),
-            ("operator", [(self.operators[k], "critical" if k in critical else "")
-                          for k in dearest]),
+            (
+                "operator",
+                [(self.operators[k], "critical" if k in critical else "") for k in dearest],
+            ),
         ):
             lines.append(f"{title:<28} {'runs':>9} {'mean':>10} {'deviation':>10} {'share':>6}")
-            lines += [f"{row.name[:28]:<28} {row.count:>9} {_time(row.mean_ns):>10} "
-                      f"{_time(row.deviation_ns):>10} {row.total_ns / whole:>6.1%} {mark}".rstrip()
-                      for row, mark in rows]
+            lines += [
+                f"{row.name[:28]:<28} {row.count:>9} {_time(row.mean_ns):>10} "
+                f"{_time(row.deviation_ns):>10} {row.total_ns / whole:>6.1%} {mark}".rstrip()
+                for row, mark in rows
+            ]
         if len(self.operators) > len(dearest):
             lines.append(f"... and {len(self.operators) - len(dearest)} operators more")
         return "\n".join(lines)
@@ -76,8 +81,9 @@ def _time(ns: float) -> str:
     return f"{ns:.3g} ns"
 
 
-def profile(name: str, operators: list[Operator], edges: list[Edge], asyncs: Iterable[Any],
-            watch: Stopwatch) -> Profile:
+def profile(
+    name: str, operators: list[Operator], edges: list[Edge], asyncs: Iterable[Any], watch: Stopwatch
+) -> Profile:
     """From what the c2_asyncs of a net have measured."""
     n = len(operators)
     sums = [_Sum() for _ in range(n)]
@@ -95,8 +101,17 @@ def profile(name: str, operators: list[Operator], edges: list[Edge], asyncs: Ite
     types = sorted((s.row(t, t) for t, s in by_type.items()), key=lambda row: -row.total_ns)
     path, length = critical_path([row.mean_ns for row in rows], edges)
     busy = sum(row.total_ns for row in rows)
-    return Profile(name, rows, types, path, length, sum(row.mean_ns for row in rows), watch.runs,
-                   watch.total_ns, busy / watch.total_ns if watch.total_ns else 0.0)
+    return Profile(
+        name,
+        rows,
+        types,
+        path,
+        length,
+        sum(row.mean_ns for row in rows),
+        watch.runs,
+        watch.total_ns,
+        busy / watch.total_ns if watch.total_ns else 0.0,
+    )
 
 
 class _Sum:

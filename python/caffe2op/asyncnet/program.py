@@ -61,10 +61,18 @@ class Program(Protocol):
 class NetProgram:
     """A NetDef in a workspace."""
 
-    def __init__(self, net: NetDef, workspace: Workspace, workers: int, inputs: Iterable[str],
-                 shared: Iterable[str], outputs: Iterable[BlobLike] | None,
-                 barriers: Iterable[AsyncNetBarrier], devices: Devices | None,
-                 prepare: Prepare) -> None:
+    def __init__(
+        self,
+        net: NetDef,
+        workspace: Workspace,
+        workers: int,
+        inputs: Iterable[str],
+        shared: Iterable[str],
+        outputs: Iterable[BlobLike] | None,
+        barriers: Iterable[AsyncNetBarrier],
+        devices: Devices | None,
+        prepare: Prepare,
+    ) -> None:
         check_net(net)
         check_type(net.name, net.type)
         for index, op in enumerate(net.op):
@@ -80,8 +88,9 @@ class NetProgram:
         self._extra = [edge for barrier in barriers for edge in barrier.edges(net)]
         self._lanes = None
         if devices is not None:
-            self._lanes = lanes(devices, [device_name(net, op) for op in net.op],
-                                f"net {net.name!r}")
+            self._lanes = lanes(
+                devices, [device_name(net, op) for op in net.op], f"net {net.name!r}"
+            )
             net = moved_to_threads(net, devices)
         self._net = net
         for name in inputs:
@@ -97,29 +106,41 @@ class NetProgram:
     def _own_blobs(self, written: set[str], updated: set[str], shared: set[str]) -> set[str]:
         unknown = shared - written
         if unknown:
-            raise ValueError(f"net {self.name!r}: shared: {min(unknown)!r} is not written by any "
-                             f"operator; blobs that are only read are shared anyway"
-                             f"{suggest(min(unknown), written)}")
+            raise ValueError(
+                f"net {self.name!r}: shared: {min(unknown)!r} is not written by any "
+                f"operator; blobs that are only read are shared anyway"
+                f"{suggest(min(unknown), written)}"
+            )
         return written - updated - shared
 
-    def _check_outputs(self, written: set[str], last: list[str],
-                       outputs: Iterable[BlobLike] | None) -> tuple[str, ...]:
+    def _check_outputs(
+        self, written: set[str], last: list[str], outputs: Iterable[BlobLike] | None
+    ) -> tuple[str, ...]:
         if outputs is None:
             return tuple(self._net.external_output) or tuple(last)
         names = tuple(str(name) for name in outputs)
         for name in names:
             if name not in written:
-                raise ValueError(f"net {self.name!r}: outputs: no operator writes {name!r}"
-                                 f"{suggest(name, written)}")
+                raise ValueError(
+                    f"net {self.name!r}: outputs: no operator writes {name!r}"
+                    f"{suggest(name, written)}"
+                )
         return names
 
     @cached_property
     def operators(self) -> list[Operator]:
         """Made when somebody looks: many nets are only run."""
         net = self._given
-        return [Operator(op.type, op.name or ", ".join(op.output) or op.type,
-                         device_name(net, op), tuple(op.input), tuple(op.output))
-                for op in net.op]
+        return [
+            Operator(
+                op.type,
+                op.name or ", ".join(op.output) or op.type,
+                device_name(net, op),
+                tuple(op.input),
+                tuple(op.output),
+            )
+            for op in net.op
+        ]
 
     @property
     def placed(self) -> bool:
@@ -134,8 +155,10 @@ class NetProgram:
         """ValueError for a name that is no input."""
         for name in names:
             if name not in self._sources:
-                raise ValueError(f"net {self.name!r} takes no input {name!r} from outside"
-                                 f"{suggest(name, self._sources)}")
+                raise ValueError(
+                    f"net {self.name!r} takes no input {name!r} from outside"
+                    f"{suggest(name, self._sources)}"
+                )
 
     def _compile_shared(self, outer: Scope) -> tuple[CompiledNet, dict[str, Blob]]:
         compiled = compile_net(self._net, outer)
@@ -148,10 +171,15 @@ class NetProgram:
             return found
 
         execute = InDependencyOrder(compiled.info.c, self._graph, self.workers, self._new_async)
-        return Instance(compiled.info, execute, partial(lib.c2_net_run, compiled.info.c),
-                        lambda name, value: blob(name).feed(value),
-                        Outputs(self._outputs, lambda name: blob(name).fetch()), compiled.native,
-                        compiled)
+        return Instance(
+            compiled.info,
+            execute,
+            partial(lib.c2_net_run, compiled.info.c),
+            lambda name, value: blob(name).feed(value),
+            Outputs(self._outputs, lambda name: blob(name).fetch()),
+            compiled.native,
+            compiled,
+        )
 
     def _new_async(self, one: Any) -> None:
         if self._lanes is not None:

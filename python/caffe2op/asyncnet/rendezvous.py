@@ -65,8 +65,10 @@ class Rendezvous:
             while (now := self._word.load()) >> 32 == met:
                 left = remaining(until)
                 if not self._word.wait(now, left) and left == 0:
-                    raise TimeoutError(f"{self!r}: {self.waiting} of {self.parties} parties came "
-                                       f"in {timeout} seconds")
+                    raise TimeoutError(
+                        f"{self!r}: {self.waiting} of {self.parties} parties came "
+                        f"in {timeout} seconds"
+                    )
         except BaseException:
             if self._take_back(met):
                 raise
@@ -81,8 +83,14 @@ class Rendezvous:
                 return True
         return False
 
-    def add_to(self, net: Net, name: str, blobs: list[BlobLike] | None = None,
-               timeout: float | None = None, workspace: Workspace | None = None) -> BlobReference:
+    def add_to(
+        self,
+        net: Net,
+        name: str,
+        blobs: list[BlobLike] | None = None,
+        timeout: float | None = None,
+        workspace: Workspace | None = None,
+    ) -> BlobReference:
         """Add the operator to a net, its word being blob `name` of the workspace. The operators
         that wrote `blobs` come before it, those that read them after it."""
         check_timeout(timeout)

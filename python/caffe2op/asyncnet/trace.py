@@ -28,8 +28,7 @@ class Trace(dict[str, Any]):
         return [e for e in self["traceEvents"] if e["ph"] == "X"]
 
 
-def chrome_trace(name: str, operators: list[Operator],
-                 instances: Iterable[list[Event]]) -> Trace:
+def chrome_trace(name: str, operators: list[Operator], instances: Iterable[list[Event]]) -> Trace:
     """The events of each instance as one trace, the first event being at time 0."""
     kept = [events for events in instances if events]
     zero = min((events[0].begin_ns for events in kept), default=0)
@@ -56,6 +55,11 @@ def _bar(op: Operator, event: Event, pid: int, zero: int) -> dict[str, Any]:
         "dur": (event.end_ns - event.begin_ns) / 1e3,
         "pid": pid,
         "tid": event.worker,
-        "args": {"type": op.type, "device": op.device, "operator": event.op,
-                 "inputs": list(op.inputs), "outputs": list(op.outputs)},
+        "args": {
+            "type": op.type,
+            "device": op.device,
+            "operator": event.op,
+            "inputs": list(op.inputs),
+            "outputs": list(op.outputs),
+        },
     }

@@ -52,9 +52,7 @@ def as_values(values: npt.ArrayLike, dtype: np.dtype[Any], argument: str = "valu
         try:
             given = given.astype(np.float64 if dtype.kind == "f" else dtype)
         except OverflowError:
-            raise OverflowError(
-                f"{argument}: an int beyond 64 bits does not fit {dtype}"
-            ) from None
+            raise OverflowError(f"{argument}: an int beyond 64 bits does not fit {dtype}") from None
     if given.dtype.kind not in "biuf" or given.itemsize > 8:
         raise TypeError(f"{argument}: {_kind(given)} given; accepted: numbers that fit {dtype}")
     if dtype.kind in "iu":

@@ -33,8 +33,9 @@ class _NamedFields(type):
             known = _fields(cls)
             for name in kwargs:
                 if name not in known:
-                    raise TypeError(f"{cls.__name__} has no field {name!r}"
-                                    f"{suggest(name, known)}") from None
+                    raise TypeError(
+                        f"{cls.__name__} has no field {name!r}{suggest(name, known)}"
+                    ) from None
             raise
 
 
@@ -48,8 +49,9 @@ class Definition(metaclass=_NamedFields):
         try:
             object.__setattr__(self, name, value)
         except AttributeError:
-            raise AttributeError(f"{type(self).__name__} has no field {name!r}"
-                                 f"{suggest(name, _fields(type(self)))}") from None
+            raise AttributeError(
+                f"{type(self).__name__} has no field {name!r}{suggest(name, _fields(type(self)))}"
+            ) from None
 
 
 @dataclass(slots=True)
@@ -98,8 +100,9 @@ def make_argument(name: str, value: Any) -> Argument:
             try:
                 return Argument(name, floats=[float(v) for v in items])
             except OverflowError:
-                raise OverflowError(f"argument {name!r}: an int that no float of 64 bits holds, "
-                                    "among floats") from None
+                raise OverflowError(
+                    f"argument {name!r}: an int that no float of 64 bits holds, among floats"
+                ) from None
         if all(isinstance(v, str | bytes) for v in items):
             return Argument(name, strings=items)
         return Argument(name, object=items)

@@ -23,16 +23,28 @@ from caffe2op.core.defs import (
 # may be is checked by whoever reads them.
 _EXPECTED: dict[type, dict[str, Any]] = {
     OperatorDef: {
-        "type": str, "input": [str], "output": [str], "arg": [Argument], "control_input": [str],
+        "type": str,
+        "input": [str],
+        "output": [str],
+        "arg": [Argument],
+        "control_input": [str],
         "device_option": DeviceOption,
     },
     NetDef: {
-        "type": str, "op": [OperatorDef], "arg": [Argument], "external_input": [Hashable],
-        "external_output": [Hashable], "device_option": DeviceOption,
+        "type": str,
+        "op": [OperatorDef],
+        "arg": [Argument],
+        "external_input": [Hashable],
+        "external_output": [Hashable],
+        "device_option": DeviceOption,
     },
     ExecutionStepDef: {
-        "name": str, "substep": [ExecutionStepDef], "network": [str], "criteria_network": str,
-        "report_net": str, "should_stop_blob": str,
+        "name": str,
+        "substep": [ExecutionStepDef],
+        "network": [str],
+        "criteria_network": str,
+        "report_net": str,
+        "should_stop_blob": str,
     },
     PlanDef: {"name": str, "network": [NetDef], "execution_step": [ExecutionStepDef]},
 }
@@ -45,8 +57,9 @@ def check_fields(definition: object, where: str) -> None:
         value = getattr(definition, field)
         if not isinstance(expected, list):
             if value is not None and not isinstance(value, expected):
-                raise TypeError(f"{where}: field {field!r} must be a {expected.__name__}, "
-                                f"got {value!r}")
+                raise TypeError(
+                    f"{where}: field {field!r} must be a {expected.__name__}, got {value!r}"
+                )
             continue
         item = expected[0]
         items = "names" if item in (str, Hashable) else item.__name__
@@ -54,12 +67,18 @@ def check_fields(definition: object, where: str) -> None:
             raise TypeError(f"{where}: field {field!r} must be a list of {items}, got {value!r}")
         for one in value:
             if not isinstance(one, item):
-                raise TypeError(f"{where}: field {field!r} must be a list of {items}, "
-                                f"got {one!r} in it")
+                raise TypeError(
+                    f"{where}: field {field!r} must be a list of {items}, got {one!r} in it"
+                )
 
 
 def has_lists(op: OperatorDef) -> bool:
     """The quick form for operators, of which a net has thousands: that its fields are of the types
     that they nearly always are, the lists' items not looked at."""
-    return (type(op.type) is str and type(op.input) is list and type(op.output) is list
-            and type(op.arg) is list and type(op.control_input) is list)
+    return (
+        type(op.type) is str
+        and type(op.input) is list
+        and type(op.output) is list
+        and type(op.arg) is list
+        and type(op.control_input) is list
+    )

@@ -66,11 +66,14 @@ class BlobReference:
 
     def __getattr__(self, op_type: str) -> Callable[..., Any]:
         if op_type.startswith("_") or not schema.is_registered(op_type):
-            raise AttributeError(f"no operator type {op_type!r} to apply to blob {self._name!r}"
-                                 f"{suggest(op_type, schema.registered())}")
+            raise AttributeError(
+                f"no operator type {op_type!r} to apply to blob {self._name!r}"
+                f"{suggest(op_type, schema.registered())}"
+            )
         if self._from_net is None:
-            raise AttributeError(f"blob {self._name!r} has no net to add {op_type} to; "
-                                 f"call it on a net")
+            raise AttributeError(
+                f"blob {self._name!r} has no net to add {op_type} to; call it on a net"
+            )
         net = self._from_net
 
         def add(inputs: Blobs = (), *args: Any, **kwargs: Any) -> Any:

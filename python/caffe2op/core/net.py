@@ -73,17 +73,19 @@ class Net:
         if self._seen[0] > len(ops) or self._seen[1] > len(inputs):
             self._seen = (0, 0)  # somebody took operators away
             self._defined.clear()
-        for op in ops[self._seen[0]:]:
+        for op in ops[self._seen[0] :]:
             self._defined.update(op.output)
-        self._defined.update(inputs[self._seen[1]:])
+        self._defined.update(inputs[self._seen[1] :])
         self._seen = (len(ops), len(inputs))
         return str(blob) in self._defined
 
     def GetBlobRef(self, name: BlobLike) -> BlobReference:
         """The reference of a blob that this net defines; ValueError when it does not."""
         if not self.BlobIsDefined(name):
-            raise ValueError(f"net {self._net.name!r} does not define blob {str(name)!r}"
-                             f"{suggest(str(name), self._defined)}")
+            raise ValueError(
+                f"net {self._net.name!r} does not define blob {str(name)!r}"
+                f"{suggest(str(name), self._defined)}"
+            )
         return BlobReference(name, self)
 
     def NextName(self, prefix: str | None = None, output_id: int | None = None) -> str:
@@ -138,8 +140,9 @@ class Net:
 
     def __getattr__(self, op_type: str) -> Callable[..., Any]:
         if op_type.startswith("_") or not schema.is_registered(op_type):
-            raise AttributeError(f"unknown operator type {op_type!r}"
-                                 f"{suggest(op_type, schema.registered())}")
+            raise AttributeError(
+                f"unknown operator type {op_type!r}{suggest(op_type, schema.registered())}"
+            )
 
         def add(inputs: Blobs = (), outputs: Blobs | int | None = None, **kwargs: Any) -> Any:
             return self._add(op_type, inputs, outputs, **kwargs)
@@ -168,8 +171,9 @@ class Net:
         made = tuple(BlobReference(name, self) for name in op.output)
         return None if not made else made[0] if len(made) == 1 else made
 
-    def _outputs(self, op_type: str, sources: list[BlobReference],
-                 outputs: Blobs | int | None) -> list[BlobReference]:
+    def _outputs(
+        self, op_type: str, sources: list[BlobReference], outputs: Blobs | int | None
+    ) -> list[BlobReference]:
         if outputs is not None and not isinstance(outputs, int):
             return references(outputs, self)
         known = schema.lookup(op_type)
@@ -177,8 +181,10 @@ class Net:
             least, most = known.outputs
             count = max(least, 1 if most is None else min(1, most))
         elif isinstance(outputs, bool) or not 0 <= outputs <= MOST_OUTPUTS:
-            raise ValueError(f"operator {op_type}: outputs must be names, or a count from 0 to "
-                             f"{MOST_OUTPUTS}, got {outputs!r}")
+            raise ValueError(
+                f"operator {op_type}: outputs must be names, or a count from 0 to "
+                f"{MOST_OUTPUTS}, got {outputs!r}"
+            )
         else:
             count = outputs
         targets: list[BlobReference] = []
@@ -201,11 +207,14 @@ class Net:
             if wanted.isdisjoint(op.output):
                 continue
             if not _has_gradient(op):
-                raise ValueError(f"net {self._net.name!r}: {schema.describe(op)} "
-                                 f"({', '.join(op.output)}) has no gradient")
+                raise ValueError(
+                    f"net {self._net.name!r}: {schema.describe(op)} "
+                    f"({', '.join(op.output)}) has no gradient"
+                )
             wanted.update(op.input)
-        raise NotImplementedError("gradient operators are not there yet: net "
-                                  f"{self._net.name!r} cannot be differentiated")
+        raise NotImplementedError(
+            f"gradient operators are not there yet: net {self._net.name!r} cannot be differentiated"
+        )
 
 
 def _has_gradient(op: OperatorDef) -> bool:

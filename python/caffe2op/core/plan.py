@@ -21,8 +21,9 @@ class Plan:
         elif isinstance(name_or_step, str):
             self._plan = PlanDef(name_or_step)
         else:
-            raise TypeError("a plan is made from its name or an ExecutionStep, "
-                            f"got {name_or_step!r}")
+            raise TypeError(
+                f"a plan is made from its name or an ExecutionStep, got {name_or_step!r}"
+            )
 
     def Name(self) -> str:
         return self._plan.name

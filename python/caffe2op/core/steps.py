@@ -38,8 +38,9 @@ MOST_MS = 10**12  # thirty years; in nanoseconds it fits 64 bits
 class ExecutionStep:
     """A step under construction."""
 
-    def __init__(self, name: str, nets: Net | Iterable[Net] | None = None,
-                 num_iter: int | None = None) -> None:
+    def __init__(
+        self, name: str, nets: Net | Iterable[Net] | None = None, num_iter: int | None = None
+    ) -> None:
         if not isinstance(name, str) or not name:
             raise TypeError(f"a step's name must be a non-empty string, got {name!r}")
         self._step = ExecutionStepDef(name)
@@ -89,8 +90,10 @@ class ExecutionStep:
         if not isinstance(net, Net):
             raise TypeError(f"step {self.Name()!r}: expected a core.Net, got {net!r}")
         if self._substeps:
-            raise ValueError(f"step {self.Name()!r} has substeps, so it cannot run net "
-                             f"{net.Name()!r}: a step has nets or substeps, never both")
+            raise ValueError(
+                f"step {self.Name()!r} has substeps, so it cannot run net "
+                f"{net.Name()!r}: a step has nets or substeps, never both"
+            )
         add_net(self._nets, net, f"step {self.Name()!r}")
         self._step.network.append(net.Name())
 
@@ -98,11 +101,12 @@ class ExecutionStep:
         """Another substep to run in each iteration. ValueError when the step has nets."""
         self._refuse_if_used()
         if not isinstance(substep, ExecutionStep):
-            raise TypeError(f"step {self.Name()!r}: expected a core.ExecutionStep, "
-                            f"got {substep!r}")
+            raise TypeError(f"step {self.Name()!r}: expected a core.ExecutionStep, got {substep!r}")
         if self._step.network:
-            raise ValueError(f"step {self.Name()!r} has nets, so it cannot run substep "
-                             f"{substep.Name()!r}: a step has nets or substeps, never both")
+            raise ValueError(
+                f"step {self.Name()!r} has nets, so it cannot run substep "
+                f"{substep.Name()!r}: a step has nets or substeps, never both"
+            )
         if substep is self:
             raise ValueError(f"step {self.Name()!r} cannot be a substep of itself")
         check_step(substep.Proto())
@@ -137,8 +141,9 @@ class ExecutionStep:
         """Run `report_net` beside the step, every `report_interval` milliseconds."""
         self._refuse_if_used()
         if not isinstance(report_net, Net):
-            raise TypeError(f"step {self.Name()!r}: report_net must be a core.Net, "
-                            f"got {report_net!r}")
+            raise TypeError(
+                f"step {self.Name()!r}: report_net must be a core.Net, got {report_net!r}"
+            )
         self._set(report_net=report_net.Name(), report_interval=report_interval)
         add_net(self._nets, report_net, f"step {self.Name()!r}")
 
@@ -157,8 +162,10 @@ class ExecutionStep:
 
     def _refuse_if_used(self) -> None:
         if self._used:
-            raise ValueError(f"step {self.Name()!r} was added to a step or plan already and can "
-                             "no longer be changed")
+            raise ValueError(
+                f"step {self.Name()!r} was added to a step or plan already and can "
+                "no longer be changed"
+            )
 
     def mark_used(self) -> None:
         """From now on the step cannot be changed: a step or a plan has it."""
@@ -181,16 +188,22 @@ def _wrong_values(step: ExecutionStepDef) -> str | None:
     if step.num_iter is not None and not _is_count(step.num_iter, 0):
         return f"num_iter must be an int of 0 or more, got {step.num_iter!r}"
     if step.should_stop_blob and step.num_iter is not None:
-        return (f"num_iter ({step.num_iter}) and should_stop_blob ({step.should_stop_blob}) "
-                "exclude each other")
+        return (
+            f"num_iter ({step.num_iter}) and should_stop_blob ({step.should_stop_blob}) "
+            "exclude each other"
+        )
     if not _is_count(step.num_concurrent_instances, 1, MOST_INSTANCES):
-        return (f"num_concurrent_instances must be an int from 1 to {MOST_INSTANCES}, "
-                f"got {step.num_concurrent_instances!r}")
+        return (
+            f"num_concurrent_instances must be an int from 1 to {MOST_INSTANCES}, "
+            f"got {step.num_concurrent_instances!r}"
+        )
     if not _is_count(step.run_every_ms, 0, MOST_MS):
         return f"run_every_ms must be an int from 0 to {MOST_MS}, got {step.run_every_ms!r}"
     if step.report_net and not _is_count(step.report_interval, 1, MOST_MS):
-        return (f"report_interval must be a number of milliseconds, from 1 to {MOST_MS}, "
-                f"got {step.report_interval!r}")
+        return (
+            f"report_interval must be a number of milliseconds, from 1 to {MOST_MS}, "
+            f"got {step.report_interval!r}"
+        )
     for field in ("concurrent_substeps", "only_once", "create_workspace"):
         if getattr(step, field) not in (False, True):
             return f"{field} must be a bool, got {getattr(step, field)!r}"
@@ -204,8 +217,10 @@ def check_step(step: ExecutionStepDef, levels: int = 1) -> None:
         raise TypeError(f"expected an ExecutionStepDef, got {step!r}")
     check_fields(step, f"step {step.name!r}")
     if levels > MOST_LEVELS:
-        raise ValueError(f"step {step.name!r}: more than {MOST_LEVELS} levels of steps, or a step "
-                         "that is below itself")
+        raise ValueError(
+            f"step {step.name!r}: more than {MOST_LEVELS} levels of steps, or a step "
+            "that is below itself"
+        )
     wrong = _wrong_values(step)
     if not wrong and step.substep and step.network:
         wrong = "a step has nets or substeps, never both"
@@ -249,8 +264,10 @@ def execution_step(
         step.RunEveryMillis(run_every_ms)
     step.SetCreateWorkspace(create_workspace)
     if (report_net is None) != (report_interval is None):
-        raise ValueError(f"step {default_name!r}: report_net and report_interval go together, "
-                         f"got {report_net!r} and {report_interval!r}")
+        raise ValueError(
+            f"step {default_name!r}: report_net and report_interval go together, "
+            f"got {report_net!r} and {report_interval!r}"
+        )
     if report_net is not None and report_interval is not None:
         step.SetReportNet(report_net, report_interval)
     given: Any = steps_or_nets

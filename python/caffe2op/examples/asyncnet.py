@@ -94,8 +94,9 @@ def fit(features: Floats, digits: npt.NDArray[np.int64], ridge: float = 1.0) -> 
     scores."""
     x = np.concatenate([features, np.ones((len(features), 1), np.float32)], axis=1)
     right = x.T @ np.eye(10, dtype=np.float32)[digits]
-    return np.linalg.solve(x.T @ x + ridge * np.eye(x.shape[1], dtype=np.float32),
-                           right).astype(np.float32)
+    return np.linalg.solve(x.T @ x + ridge * np.eye(x.shape[1], dtype=np.float32), right).astype(
+        np.float32
+    )
 
 
 # ---- the program ---------------------------------------------------------------------------------
@@ -113,13 +114,15 @@ def load(seed: int) -> tuple[Floats, npt.NDArray[np.int64]]:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m caffe2op.examples.asyncnet",
-        description="Run two towers on handwritten digits (package scikit-learn) as one net.")
+        description="Run two towers on handwritten digits (package scikit-learn) as one net.",
+    )
     parser.add_argument("--hidden", type=int, default=500, help="features of each tower")
     parser.add_argument("--batch", type=int, default=64, help="digits in one run of the net")
     parser.add_argument("--inflight", type=int, default=4, help="runs at the same time")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path(),
-                        help="folder for trace.json, net.svg and net.dot")
+    parser.add_argument(
+        "--out", type=Path, default=Path(), help="folder for trace.json, net.svg and net.dot"
+    )
     options = parser.parse_args(arguments)
     for name in ("hidden", "batch", "inflight"):
         if getattr(options, name) < 1:
@@ -143,26 +146,32 @@ def run(options: argparse.Namespace, images: Floats, digits: npt.NDArray[np.int6
 
     definition = towers("digits")
     join(definition)
-    with AsyncNet(definition, inputs=["images"], devices=DEVICES,
-                  barriers=[AsyncNetBarrier(TOWERS, "join")]) as net:
+    with AsyncNet(
+        definition, inputs=["images"], devices=DEVICES, barriers=[AsyncNetBarrier(TOWERS, "join")]
+    ) as net:
         net.enable_profile()
         net.enable_trace()
         starts = range(train, len(images), options.batch)
         begin = time.perf_counter()
-        results = net.map(({"images": images[k:k + options.batch]} for k in starts),
-                          options.inflight)
+        results = net.map(
+            ({"images": images[k : k + options.batch]} for k in starts), options.inflight
+        )
         named = np.concatenate([result["digits"] for result in results])
         seconds = time.perf_counter() - begin
         right = float(np.mean(named == digits[train:]))
-        print(f"{len(named)} digits in {len(starts)} runs, {options.inflight} in flight: "
-              f"{1e3 * seconds:.1f} ms, {right:.1%} named rightly\n")
+        print(
+            f"{len(named)} digits in {len(starts)} runs, {options.inflight} in flight: "
+            f"{1e3 * seconds:.1f} ms, {right:.1%} named rightly\n"
+        )
         print(net.profile())
         options.out.mkdir(parents=True, exist_ok=True)
         net.trace().save(options.out / "trace.json")
         for name in ("net.svg", "net.dot"):
             net.draw().save(options.out / name)
-        print(f"\nwritten to {options.out}: trace.json (for https://ui.perfetto.dev), net.svg, "
-              "net.dot")
+        print(
+            f"\nwritten to {options.out}: trace.json (for https://ui.perfetto.dev), net.svg, "
+            "net.dot"
+        )
 
 
 if __name__ == "__main__":

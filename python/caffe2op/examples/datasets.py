@@ -40,16 +40,28 @@ def load(name: str, path: Path | None = None, bits: int = 18, seed: int = 0) -> 
         return digits(seed)
     if name == "census":
         if path is None:
-            raise DataError("census needs --path: a local census-income data file (42 columns, "
-                            "no header), such as the UCI repository's census-income.data")
+            raise DataError(
+                "census needs --path: a local census-income data file (42 columns, "
+                "no header), such as the UCI repository's census-income.data"
+            )
         return census(path, bits, seed)
     return flights(path or flights_file(), bits, seed)
 
 
 # ---- flights ------------------------------------------------------------------------------------
 
-_FLIGHTS = ["month", "day", "hour", "sched_dep_time", "carrier", "flight", "tailnum", "origin",
-            "dest", "arr_delay"]
+_FLIGHTS = [
+    "month",
+    "day",
+    "hour",
+    "sched_dep_time",
+    "carrier",
+    "flight",
+    "tailnum",
+    "origin",
+    "dest",
+    "arr_delay",
+]
 
 
 def flights_file() -> Path:
@@ -91,8 +103,9 @@ def flights(path: Path, bits: int = 18, seed: int = 0) -> Dataset:
         "date, origin": [date, c["origin"]],
         "date, carrier": [date, c["carrier"]],
     }
-    return _one_hot("flights", "arrives more than 15 minutes late", fields, c["arr_delay"] > 15,
-                    bits, seed)
+    return _one_hot(
+        "flights", "arrives more than 15 minutes late", fields, c["arr_delay"] > 15, bits, seed
+    )
 
 
 # ---- census -------------------------------------------------------------------------------------
@@ -119,8 +132,9 @@ def census(path: Path, bits: int = 18, seed: int = 0) -> Dataset:
     fields = {str(k): [c[k]] for k in range(_LABEL) if k != _INSTANCE_WEIGHT}
     rich = np.array([str(v).strip().startswith("50000+") for v in c[_LABEL]])
     if rich.all() or not rich.any():
-        raise DataError(f"{path}: the last column must be '50000+.' for some rows and "
-                        "'- 50000.' for others")
+        raise DataError(
+            f"{path}: the last column must be '50000+.' for some rows and '- 50000.' for others"
+        )
     return _one_hot("census", "has an income above 50,000 dollars", fields, rich, bits, seed)
 
 
@@ -140,8 +154,15 @@ def digits(seed: int = 0) -> Dataset:
         return dense_rows(pixels[rows], digit[rows] % 2 == 0)
 
     train, monitor, test = split(len(pixels), seed)
-    return Dataset("digits", "is even", pixels.shape[1], pixels.shape[1] + 1, take(train),
-                   take(monitor), take(test))
+    return Dataset(
+        "digits",
+        "is even",
+        pixels.shape[1],
+        pixels.shape[1] + 1,
+        take(train),
+        take(monitor),
+        take(test),
+    )
 
 
 # ---- both csv files -----------------------------------------------------------------------------
@@ -158,8 +179,14 @@ def _read_csv(path: Path, **how: Any) -> Any:
         raise DataError(f"cannot read {path}: {error}") from None
 
 
-def _one_hot(name: str, task: str, fields: dict[str, list[Any]], labels: npt.NDArray[np.bool_],
-             bits: int, seed: int) -> Dataset:
+def _one_hot(
+    name: str,
+    task: str,
+    fields: dict[str, list[Any]],
+    labels: npt.NDArray[np.bool_],
+    bits: int,
+    seed: int,
+) -> Dataset:
     numbers, features = hash_fields(fields, bits)
 
     def take(rows: npt.NDArray[np.int64]) -> Rows:

@@ -51,8 +51,9 @@ def _codes(column: Any) -> tuple[npt.NDArray[np.int64], list[str]]:
     return np.asarray(codes, np.int64), [str(v) for v in values]
 
 
-def hash_fields(fields: Mapping[str, Sequence[Any]],
-                bits: int) -> tuple[npt.NDArray[np.int32], int]:
+def hash_fields(
+    fields: Mapping[str, Sequence[Any]], bits: int
+) -> tuple[npt.NDArray[np.int32], int]:
     """One feature for each field and row: (rows, fields) int32, and how many features there are.
 
     `fields` names columns of equal length that are taken together. `bits` is 1 to 31.
@@ -68,8 +69,9 @@ def hash_fields(fields: Mapping[str, Sequence[Any]],
                 coded[id(column)] = _codes(column)
             other, other_texts = coded[id(column)]
             pairs, codes = np.unique(codes * len(other_texts) + other, return_inverse=True)
-            texts = [f"{texts[p // len(other_texts)]}={other_texts[p % len(other_texts)]}"
-                     for p in pairs]
+            texts = [
+                f"{texts[p // len(other_texts)]}={other_texts[p % len(other_texts)]}" for p in pairs
+            ]
         hashed = [zlib.crc32(text.encode()) & ((1 << bits) - 1) for text in texts]
         buckets.append(np.array(hashed, np.int64)[codes])
     table = np.stack(buckets, axis=1)
@@ -93,15 +95,17 @@ def dense_rows(matrix: npt.NDArray[np.float32], labels: npt.NDArray[Any]) -> Row
     matrix = np.hstack([matrix, np.ones((len(matrix), 1), np.float32)])
     held = matrix != 0
     indptr = np.concatenate([[0], np.cumsum(held.sum(axis=1))]).astype(np.int64)
-    return Rows(indptr, np.nonzero(held)[1].astype(np.int32), matrix[held],
-                labels.astype(np.float32))
+    return Rows(
+        indptr, np.nonzero(held)[1].astype(np.int32), matrix[held], labels.astype(np.float32)
+    )
 
 
-def split(rows: int, seed: int, monitored: int = 8192
-          ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def split(
+    rows: int, seed: int, monitored: int = 8192
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Row numbers, drawn at random: four fifths to train on; of the rest up to a quarter, at most
     `monitored`, to look at while training; the others for the end."""
     order = np.random.default_rng(seed).permutation(rows)
-    held_out = order[rows * 4 // 5:]
+    held_out = order[rows * 4 // 5 :]
     looks = min(len(held_out) // 4, monitored)
-    return order[:rows * 4 // 5], held_out[:looks], held_out[looks:]
+    return order[: rows * 4 // 5], held_out[:looks], held_out[looks:]

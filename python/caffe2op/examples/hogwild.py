@@ -94,41 +94,80 @@ def cpus() -> int:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     p = argparse.ArgumentParser(
-        prog="python -m caffe2op.examples.hogwild", description=DESCRIPTION, epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--dataset", choices=datasets.NAMES, default="flights",
-                   help="what to train on (default: flights)")
+        prog="python -m caffe2op.examples.hogwild",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.add_argument(
+        "--dataset",
+        choices=datasets.NAMES,
+        default="flights",
+        help="what to train on (default: flights)",
+    )
     p.add_argument("--path", type=Path, help="file of the census data, or of other flights")
-    p.add_argument("--workers", type=positive_int, default=cpus(),
-                   help="how many at the same time (default: the processors, %(default)s)")
-    p.add_argument("--processes", action="store_true",
-                   help="workers are processes on shared memory, not threads")
+    p.add_argument(
+        "--workers",
+        type=positive_int,
+        default=cpus(),
+        help="how many at the same time (default: the processors, %(default)s)",
+    )
+    p.add_argument(
+        "--processes",
+        action="store_true",
+        help="workers are processes on shared memory, not threads",
+    )
     p.add_argument("--target", type=positive, help="mean log-loss that stops the training")
     p.add_argument("--epochs", type=positive_int, help="most passes over the rows")
     p.add_argument("--batch", type=positive_int, help="rows that a worker takes at a time")
     p.add_argument("--lr", type=positive, help="length of a step")
-    p.add_argument("--decay", type=not_negative,
-                   help="in pass p, a fraction, the step is lr / (1 + decay p)")
+    p.add_argument(
+        "--decay", type=not_negative, help="in pass p, a fraction, the step is lr / (1 + decay p)"
+    )
     p.add_argument("--l2", type=not_negative, help="how much a step shrinks the weights it touches")
-    p.add_argument("--merge", choices=("batch", "row"), default="batch",
-                   help="when workers add to the shared weights (default: after each batch)")
-    p.add_argument("--update", choices=("atomic", "racy"), default="atomic",
-                   help="racy: load and store as Hogwild has it, and see what is lost")
-    p.add_argument("--repeats", type=positive_int, default=5,
-                   help="runs of each kind (default: %(default)s)")
+    p.add_argument(
+        "--merge",
+        choices=("batch", "row"),
+        default="batch",
+        help="when workers add to the shared weights (default: after each batch)",
+    )
+    p.add_argument(
+        "--update",
+        choices=("atomic", "racy"),
+        default="atomic",
+        help="racy: load and store as Hogwild has it, and see what is lost",
+    )
+    p.add_argument(
+        "--repeats", type=positive_int, default=5, help="runs of each kind (default: %(default)s)"
+    )
     p.add_argument("--seed", type=int, default=0, help="of the split into rows (default: 0)")
-    p.add_argument("--plot", type=Path, default=Path("hogwild.png"),
-                   help="where the picture of loss against time goes (default: %(default)s)")
+    p.add_argument(
+        "--plot",
+        type=Path,
+        default=Path("hogwild.png"),
+        help="where the picture of loss against time goes (default: %(default)s)",
+    )
     p.add_argument("--no-plot", action="store_true", help="no picture")
     return p
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
     """The data set's own settings, with what the command line says."""
-    given = {"batch_size": args.batch, "lr": args.lr, "decay": args.decay, "l2": args.l2,
-             "epochs": args.epochs, "target": args.target}
-    return replace(DEFAULTS[args.dataset], workers=args.workers, merge=args.merge,
-                   update=args.update, **{k: v for k, v in given.items() if v is not None})
+    given = {
+        "batch_size": args.batch,
+        "lr": args.lr,
+        "decay": args.decay,
+        "l2": args.l2,
+        "epochs": args.epochs,
+        "target": args.target,
+    }
+    return replace(
+        DEFAULTS[args.dataset],
+        workers=args.workers,
+        merge=args.merge,
+        update=args.update,
+        **{k: v for k, v in given.items() if v is not None},
+    )
 
 
 def kinds_of(settings: Settings, use_processes: bool) -> dict[str, Settings]:
@@ -142,8 +181,9 @@ def kinds_of(settings: Settings, use_processes: bool) -> dict[str, Settings]:
     return kinds
 
 
-def run_all(data: Dataset, kinds: dict[str, Settings], repeats: int,
-            use_processes: bool) -> dict[str, list[Run]]:
+def run_all(
+    data: Dataset, kinds: dict[str, Settings], repeats: int, use_processes: bool
+) -> dict[str, list[Run]]:
     """Every kind `repeats` times, in turn, so that none has the machine's better minutes."""
     runs: dict[str, list[Run]] = {label: [] for label in kinds}
     most = max(settings.limit(len(data.train)) for settings in kinds.values())
@@ -158,9 +198,11 @@ def run_all(data: Dataset, kinds: dict[str, Settings], repeats: int,
 
 def describe(data: Dataset) -> str:
     """What is trained on, in a line."""
-    return (f"{data.name}: what {data.task}? {len(data.train):,} rows to train on, "
-            f"{len(data.monitor):,} to watch the loss, {len(data.test):,} held out; "
-            f"{data.fields} fields, {data.features:,} features")
+    return (
+        f"{data.name}: what {data.task}? {len(data.train):,} rows to train on, "
+        f"{len(data.monitor):,} to watch the loss, {len(data.test):,} held out; "
+        f"{data.fields} fields, {data.features:,} features"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -179,8 +221,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{describe(data)} (read in {time.monotonic() - began:.1f} s)")
     if settings.workers > cpus() and not args.processes:
         print(f"{settings.workers} workers take turns on {cpus()} processors")
-    print(f"until the loss is {settings.target:g}, at most {settings.epochs} passes; batches of "
-          f"{settings.batch_size}; the run in the middle of {args.repeats}")
+    print(
+        f"until the loss is {settings.target:g}, at most {settings.epochs} passes; batches of "
+        f"{settings.batch_size}; the run in the middle of {args.repeats}"
+    )
     try:
         runs = run_all(data, kinds, args.repeats, args.processes)
     except KeyboardInterrupt:
@@ -196,8 +240,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"no picture: it needs matplotlib, {datasets.EXTRA}")
         except (OSError, ValueError) as error:
             p.error(f"--plot: {error}")
-    lost = sum(run.sent - run.found for label, of in runs.items() for run in of
-               if kinds[label].update == "atomic")
+    lost = sum(
+        run.sent - run.found
+        for label, of in runs.items()
+        for run in of
+        if kinds[label].update == "atomic"
+    )
     if lost:
         print(f"{lost:,} updates were lost", file=sys.stderr)
     return 1 if lost else 0

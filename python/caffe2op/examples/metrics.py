@@ -31,10 +31,13 @@ def auc(labels: npt.NDArray[Any], scores: npt.NDArray[Any]) -> float:
     return float((mean_rank[place][labels > 0.5].sum() - ones * (ones + 1) / 2) / (ones * zeros))
 
 
-def _pair(labels: npt.NDArray[Any], values: npt.NDArray[Any]
-          ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
+def _pair(
+    labels: npt.NDArray[Any], values: npt.NDArray[Any]
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
     labels, wide = np.asarray(labels), np.asarray(values, np.float64)
     if labels.shape != wide.shape or labels.ndim != 1 or not len(labels):
-        raise ValueError("expected two arrays of the same length, not empty; "
-                         f"got shapes {labels.shape} and {wide.shape}")
+        raise ValueError(
+            "expected two arrays of the same length, not empty; "
+            f"got shapes {labels.shape} and {wide.shape}"
+        )
     return labels, wide

@@ -60,8 +60,10 @@ def run_workers(settings: Settings, shared: dict[str, SharedArray]) -> float:
     """Spawn the workers, open the gate once all are there, wait for their end. Returns when the
     gate was opened."""
     spawn = multiprocessing.get_context("spawn")
-    workers = [spawn.Process(target=work, args=(k, settings, shared), daemon=True)
-               for k in range(settings.workers)]
+    workers = [
+        spawn.Process(target=work, args=(k, settings, shared), daemon=True)
+        for k in range(settings.workers)
+    ]
     gate, stop = shared["gate"].atomic(), shared["stop"].boolean()
     try:
         for worker in workers:

@@ -73,6 +73,7 @@ class Progress:
 def median(runs: list[Run]) -> Run:
     """The run in the middle by time to the target; one that never met it comes after all that
     did. Of an even number, the later one of the two in the middle."""
+
     def rank(run: Run) -> tuple[bool, float]:
         to_target = run.seconds_to_target
         return to_target is None, run.seconds if to_target is None else to_target
@@ -88,21 +89,26 @@ def table(runs: Mapping[str, Run]) -> str:
     lines = [HEADS]
     for label, run in runs.items():
         to_target = run.seconds_to_target
-        lines.append((
-            label,
-            f"{run.rows_per_second:,.0f}",
-            "not met" if to_target is None else f"{1000 * to_target:.1f} ms",
-            f"{run.log_loss:.4f}",
-            f"{run.auc:.4f}",
-            f"{run.sent:,}",
-            f"{run.found:,}",
-            f"{run.sent - run.found:,}",
-        ))
+        lines.append(
+            (
+                label,
+                f"{run.rows_per_second:,.0f}",
+                "not met" if to_target is None else f"{1000 * to_target:.1f} ms",
+                f"{run.log_loss:.4f}",
+                f"{run.auc:.4f}",
+                f"{run.sent:,}",
+                f"{run.found:,}",
+                f"{run.sent - run.found:,}",
+            )
+        )
     widths = [max(len(line[k]) for line in lines) for k in range(len(HEADS))]
     return "\n".join(
-        "  ".join(cell.ljust(width) if k == 0 else cell.rjust(width)
-                  for k, (cell, width) in enumerate(zip(line, widths, strict=True))).rstrip()
-        for line in lines)
+        "  ".join(
+            cell.ljust(width) if k == 0 else cell.rjust(width)
+            for k, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
 
 
 def plot(runs: Mapping[str, Run], title: str, path: Path) -> None:
@@ -113,8 +119,7 @@ def plot(runs: Mapping[str, Run], title: str, path: Path) -> None:
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot(
-        xlabel="time [ms]", ylabel="log-loss on rows kept apart", title=title)
+    axes = figure.add_subplot(xlabel="time [ms]", ylabel="log-loss on rows kept apart", title=title)
     for label, run in runs.items():
         axes.plot(1000 * run.points[:, 0], run.points[:, 2], marker="o", markersize=3, label=label)
     axes.axhline(next(iter(runs.values())).target, color="grey", linestyle=":", label="target")

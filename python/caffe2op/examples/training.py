@@ -95,8 +95,9 @@ def shared_arrays(data: Dataset, settings: Settings) -> dict[str, Array]:
         "history": np.zeros((settings.limit(rows) // settings.every(rows), 3), np.float64),
     }
     for name, part in (("train", data.train), ("monitor", data.monitor)):
-        arrays |= {f"{name}/{field}": array for field, array in part._asdict().items()
-                   if array is not None}
+        arrays |= {
+            f"{name}/{field}": array for field, array in part._asdict().items() if array is not None
+        }
     return arrays
 
 
@@ -127,12 +128,22 @@ def worker_net(k: int, arrays: dict[str, Array], settings: Settings, sent: Array
     net.AtomicFetchAdd64(["cursor", "batch_size"], ["cursor", start])
     net.SparseLogisticSGD(
         [start, "cursor", *rows("train"), table, sent_k, *values("train")],
-        ["weights", table, sent_k], **span, lr=settings.lr, decay=settings.decay, l2=settings.l2,
-        merge=settings.merge, update=settings.update,
-        max_ahead=AHEAD * settings.workers * settings.batch_size)
+        ["weights", table, sent_k],
+        **span,
+        lr=settings.lr,
+        decay=settings.decay,
+        l2=settings.l2,
+        merge=settings.merge,
+        update=settings.update,
+        max_ahead=AHEAD * settings.workers * settings.batch_size,
+    )
     net.SparseLogisticMonitor(
-        [start, *rows("monitor"), "history", *values("monitor")], ["history", reached], **span,
-        every=settings.every(len(arrays["train/labels"])), target=settings.target)
+        [start, *rows("monitor"), "history", *values("monitor")],
+        ["history", reached],
+        **span,
+        every=settings.every(len(arrays["train/labels"])),
+        target=settings.target,
+    )
     net.GE([start, "limit"], f"finished_{k}")
     return net
 
@@ -182,8 +193,14 @@ def train(data: Dataset, settings: Settings, watch: Watch = unwatched) -> Run:
     return result(data, settings, arrays, began, seconds, sum(int(one[0]) for one in sent))
 
 
-def result(data: Dataset, settings: Settings, arrays: dict[str, Array], began: float,
-           seconds: float, sent: int) -> Run:
+def result(
+    data: Dataset,
+    settings: Settings,
+    arrays: dict[str, Array],
+    began: float,
+    seconds: float,
+    sent: int,
+) -> Run:
     """Look at the arrays of a training that is over."""
     points = arrays["history"][arrays["history"][:, 2] > 0] - [began, 0, 0]
     probabilities = predict(arrays["weights"], data.test)
@@ -201,13 +218,13 @@ def result(data: Dataset, settings: Settings, arrays: dict[str, Array], began: f
 
 def predict(weights: Array, rows: Rows) -> Array:
     """The probability of label 1 for each row."""
-    arrays: dict[str, Array] = {
-        "indptr": rows.indptr, "indices": rows.indices, "weights": weights}
+    arrays: dict[str, Array] = {"indptr": rows.indptr, "indices": rows.indices, "weights": weights}
     if rows.values is not None:
         arrays["values"] = rows.values
     with own_workspace():
         share(arrays)
         workspace.RunOperatorOnce(
-            core.CreateOperator("SparseLogisticPredict", list(arrays), ["probabilities"]))
+            core.CreateOperator("SparseLogisticPredict", list(arrays), ["probabilities"])
+        )
         found: Array = workspace.FetchBlob("probabilities")
         return found

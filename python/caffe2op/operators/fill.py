@@ -94,11 +94,19 @@ def _negative(value: float) -> str | None:
 
 
 def _register(type_: str, *args: Arg, check: Any = _check_shape, doc: str) -> None:
-    register(Schema(
-        type_, (0, 1), (1, 1), (*SHAPE, *args),
-        input_names=("shape_from",), output_names=("tensor",),
-        in_place=((0, 0),), check=check, doc=doc,
-    ))
+    register(
+        Schema(
+            type_,
+            (0, 1),
+            (1, 1),
+            (*SHAPE, *args),
+            input_names=("shape_from",),
+            output_names=("tensor",),
+            in_place=((0, 0),),
+            check=check,
+            doc=doc,
+        )
+    )
 
 
 _register(
@@ -127,7 +135,7 @@ _register(
     "XavierFill",
     SEED,
     doc="float32 numbers, evenly spread over +-sqrt(3 / fan_in), where fan_in is the number of "
-        "elements per index of the first dimension (Glorot and Bengio 2010, fan-in alone).",
+    "elements per index of the first dimension (Glorot and Bengio 2010, fan-in alone).",
 )
 
 

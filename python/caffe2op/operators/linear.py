@@ -40,35 +40,73 @@ def _one_of(*accepted: str) -> Callable[[Any], str | None]:
 
 
 _BATCH = Arg("batch_size", "int", doc="rows of a batch", check=_at_least(1))
-_LIMIT = Arg("limit", "int", default=-1,
-             doc="batches end here, however far start has come; negative: no limit")
+_LIMIT = Arg(
+    "limit",
+    "int",
+    default=-1,
+    doc="batches end here, however far start has come; negative: no limit",
+)
 
-register(Schema(
-    "SparseLogisticSGD",
-    inputs=(8, 9),
-    outputs=(3, 4),
-    input_names=("start", "cursor", "indptr", "indices", "labels", "weights", "table",
-                 "sent", "values"),
-    output_names=("weights", "table", "sent", "loss"),
-    enforce_in_place=((5, 0), (6, 1), (7, 2)),
-    args=(
-        _BATCH,
-        _LIMIT,
-        Arg("lr", "float", doc="length of a step", check=_at_least(0)),
-        Arg("decay", "float", default=0.0, check=_at_least(0),
-            doc="in pass p over the rows (a fraction) the step is lr / (1 + decay * p)"),
-        Arg("l2", "float", default=0.0, check=_at_least(0),
-            doc="each step also shrinks the weights that it touches by step * l2"),
-        Arg("merge", "str", default="batch", check=_one_of("batch", "row"),
-            doc="batch: step on private copies of the weights, add the differences to the shared "
-                "ones after the batch; row: step on the shared weights"),
-        Arg("max_ahead", "int", default=-1,
-            doc="with merge=batch: when others took more rows than this during the batch, do it "
-                "again on fresh weights, up to 8 times; negative: never"),
-        Arg("update", "str", default="atomic", check=_one_of("atomic", "racy"),
-            doc="atomic: every add by compare-exchange, none is lost; racy: load, then store"),
-    ),
-    doc="""One batch of SGD, row by row, on the rows start, start + 1, ... modulo their number.
+register(
+    Schema(
+        "SparseLogisticSGD",
+        inputs=(8, 9),
+        outputs=(3, 4),
+        input_names=(
+            "start",
+            "cursor",
+            "indptr",
+            "indices",
+            "labels",
+            "weights",
+            "table",
+            "sent",
+            "values",
+        ),
+        output_names=("weights", "table", "sent", "loss"),
+        enforce_in_place=((5, 0), (6, 1), (7, 2)),
+        args=(
+            _BATCH,
+            _LIMIT,
+            Arg("lr", "float", doc="length of a step", check=_at_least(0)),
+            Arg(
+                "decay",
+                "float",
+                default=0.0,
+                check=_at_least(0),
+                doc="in pass p over the rows (a fraction) the step is lr / (1 + decay * p)",
+            ),
+            Arg(
+                "l2",
+                "float",
+                default=0.0,
+                check=_at_least(0),
+                doc="each step also shrinks the weights that it touches by step * l2",
+            ),
+            Arg(
+                "merge",
+                "str",
+                default="batch",
+                check=_one_of("batch", "row"),
+                doc="batch: step on private copies of the weights, add the differences to the shared "
+                "ones after the batch; row: step on the shared weights",
+            ),
+            Arg(
+                "max_ahead",
+                "int",
+                default=-1,
+                doc="with merge=batch: when others took more rows than this during the batch, do it "
+                "again on fresh weights, up to 8 times; negative: never",
+            ),
+            Arg(
+                "update",
+                "str",
+                default="atomic",
+                check=_one_of("atomic", "racy"),
+                doc="atomic: every add by compare-exchange, none is lost; racy: load, then store",
+            ),
+        ),
+        doc="""One batch of SGD, row by row, on the rows start, start + 1, ... modulo their number.
 
     Inputs: start, an int64 scalar, and the shared cursor that it was taken from (which is only
     looked at; start itself will do for a single worker); the rows; weights, shared by all;
@@ -80,40 +118,46 @@ register(Schema(
     equals the sum of the words' counters (modulo 2^32 each), unless updates were lost, which
     "atomic" never does. Weights and counter change together, so the one proves the other.
     """,
-))
+    )
+)
 
-register(Schema(
-    "SparseLogisticLoss",
-    inputs=(4, 5),
-    outputs=(1, 1),
-    input_names=("indptr", "indices", "labels", "weights", "values"),
-    output_names=("loss",),
-    doc="Mean log-loss (natural logarithm) of the rows, float32 (1,).",
-))
+register(
+    Schema(
+        "SparseLogisticLoss",
+        inputs=(4, 5),
+        outputs=(1, 1),
+        input_names=("indptr", "indices", "labels", "weights", "values"),
+        output_names=("loss",),
+        doc="Mean log-loss (natural logarithm) of the rows, float32 (1,).",
+    )
+)
 
-register(Schema(
-    "SparseLogisticPredict",
-    inputs=(3, 4),
-    outputs=(1, 1),
-    input_names=("indptr", "indices", "weights", "values"),
-    output_names=("probabilities",),
-    doc="The probability of label 1 for each row, float32 (rows,).",
-))
+register(
+    Schema(
+        "SparseLogisticPredict",
+        inputs=(3, 4),
+        outputs=(1, 1),
+        input_names=("indptr", "indices", "weights", "values"),
+        output_names=("probabilities",),
+        doc="The probability of label 1 for each row, float32 (rows,).",
+    )
+)
 
-register(Schema(
-    "SparseLogisticMonitor",
-    inputs=(6, 7),
-    outputs=(2, 2),
-    input_names=("start", "indptr", "indices", "labels", "weights", "history", "values"),
-    output_names=("history", "reached"),
-    enforce_in_place=((5, 0),),
-    args=(
-        _BATCH,
-        _LIMIT,
-        Arg("every", "int", doc="rows of training between two looks", check=_at_least(1)),
-        Arg("target", "float", default=0.0, doc="the mean log-loss to reach"),
-    ),
-    doc="""The mean log-loss on rows kept apart, whenever training has come by `every` more rows.
+register(
+    Schema(
+        "SparseLogisticMonitor",
+        inputs=(6, 7),
+        outputs=(2, 2),
+        input_names=("start", "indptr", "indices", "labels", "weights", "history", "values"),
+        output_names=("history", "reached"),
+        enforce_in_place=((5, 0),),
+        args=(
+            _BATCH,
+            _LIMIT,
+            Arg("every", "int", doc="rows of training between two looks", check=_at_least(1)),
+            Arg("target", "float", default=0.0, doc="the mean log-loss to reach"),
+        ),
+        doc="""The mean log-loss on rows kept apart, whenever training has come by `every` more rows.
 
     Stands behind SparseLogisticSGD in a worker's net, with the same start, batch_size and limit.
     The worker whose batch crosses a multiple k * every evaluates, and writes row k - 1 of
@@ -122,4 +166,5 @@ register(Schema(
     it costs nothing. Outputs: history in place; reached, bool (1,): this very look found the
     loss at most `target`. ValueError when history has no room for the point.
     """,
-))
+    )
+)

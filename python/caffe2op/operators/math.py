@@ -41,25 +41,54 @@ def _check_broadcast(op: OperatorDef) -> str | None:
 
 
 def _binary(type_: str, in_place: Pairs, doc: str) -> None:
-    register(Schema(
-        type_, (2, 2), (1, 1), BROADCAST, input_names=("A", "B"), output_names=("C",),
-        in_place=in_place, check=_check_broadcast, doc=doc,
-    ))
+    register(
+        Schema(
+            type_,
+            (2, 2),
+            (1, 1),
+            BROADCAST,
+            input_names=("A", "B"),
+            output_names=("C",),
+            in_place=in_place,
+            check=_check_broadcast,
+            doc=doc,
+        )
+    )
 
 
 for _type, _word in (("Add", "A + B"), ("Sub", "A - B"), ("Mul", "A * B")):
-    _binary(_type, EITHER_INPUT, f"{_word}: int32, int64, float32 or float64. In place where that "
-                                 "input has the output's shape.")
-for _type, _word in (("LT", "A < B"), ("LE", "A <= B"), ("GT", "A > B"),
-                     ("GE", "A >= B"), ("EQ", "A == B"), ("NE", "A != B")):
+    _binary(
+        _type,
+        EITHER_INPUT,
+        f"{_word}: int32, int64, float32 or float64. In place where that "
+        "input has the output's shape.",
+    )
+for _type, _word in (
+    ("LT", "A < B"),
+    ("LE", "A <= B"),
+    ("GT", "A > B"),
+    ("GE", "A >= B"),
+    ("EQ", "A == B"),
+    ("NE", "A != B"),
+):
     _binary(_type, (), f"{_word}, as bool: every dtype. A NaN is unequal to everything.")
 for _type, _word in (("And", "A & B"), ("Or", "A | B"), ("Xor", "A ^ B")):
     _binary(_type, EITHER_INPUT, f"{_word}: bool.")
 
 
 def _unary(type_: str, *args: Arg, doc: str) -> None:
-    register(Schema(type_, (1, 1), (1, 1), args, input_names=("X",), output_names=("Y",),
-                    in_place=((0, 0),), doc=doc))
+    register(
+        Schema(
+            type_,
+            (1, 1),
+            (1, 1),
+            args,
+            input_names=("X",),
+            output_names=("Y",),
+            in_place=((0, 0),),
+            doc=doc,
+        )
+    )
 
 
 _unary("Not", doc="The other bool.")
@@ -68,10 +97,17 @@ _unary("Relu", doc="The larger of X and 0; a NaN stays one. float32 or float64."
 _unary("Sigmoid", doc="1 / (1 + exp(-X)). float32 or float64.")
 _unary("Scale", Arg("scale", "float", 1.0, "The factor."), doc="X * scale. float32 or float64.")
 
-register(Schema(
-    "Sum", (1, None), (1, 1), input_names=("data_0",), output_names=("sum",), in_place=ANY_PAIR,
-    doc="The sum of tensors of one shape and dtype: int32, int64, float32 or float64.",
-))
+register(
+    Schema(
+        "Sum",
+        (1, None),
+        (1, 1),
+        input_names=("data_0",),
+        output_names=("sum",),
+        in_place=ANY_PAIR,
+        doc="The sum of tensors of one shape and dtype: int32, int64, float32 or float64.",
+    )
+)
 
 
 def _check_pairs(op: OperatorDef) -> str | None:
@@ -80,10 +116,17 @@ def _check_pairs(op: OperatorDef) -> str | None:
     return None
 
 
-register(Schema(
-    "WeightedSum", (2, None), (1, 1), input_names=("X_0", "weight_0", "X_1", "weight_1"),
-    output_names=("Y",), in_place=((0, 0),), check=_check_pairs,
-    doc="The sum of weight_i * X_i, for tensors of one shape and one-element weights, all of them "
+register(
+    Schema(
+        "WeightedSum",
+        (2, None),
+        (1, 1),
+        input_names=("X_0", "weight_0", "X_1", "weight_1"),
+        output_names=("Y",),
+        in_place=((0, 0),),
+        check=_check_pairs,
+        doc="The sum of weight_i * X_i, for tensors of one shape and one-element weights, all of them "
         "float32 or all float64. In place on X_0 it is a step of gradient descent; done so by "
         "several threads at once, it may lose updates.",
-))
+    )
+)

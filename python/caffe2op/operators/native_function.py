@@ -28,7 +28,8 @@ ACCEPTED = (
 # The class of every ctypes function pointer, and the flag that sets those of pythonapi apart.
 _FUNCTION_POINTER: Any = ctypes.CFUNCTYPE(None).__mro__[1]
 _NEEDS_GIL = getattr(ctypes.PYFUNCTYPE(None), "_flags_", 0) & ~getattr(
-    ctypes.CFUNCTYPE(None), "_flags_", 0)
+    ctypes.CFUNCTYPE(None), "_flags_", 0
+)
 
 
 class NativeFunction(NamedTuple):
@@ -80,10 +81,14 @@ def _address(function: Any) -> int | None:
             ffi.typeof(function)
         except TypeError:
             return None
-        raise _wrong(function, ", a function of a cffi library and not its pointer, which is "
-                     f"ffi.addressof(lib, {function.__name__!r})")
-    if hasattr(function, "address") and isinstance(getattr(function, "ctypes", None),
-                                                   _FUNCTION_POINTER):  # a Numba cfunc
+        raise _wrong(
+            function,
+            ", a function of a cffi library and not its pointer, which is "
+            f"ffi.addressof(lib, {function.__name__!r})",
+        )
+    if hasattr(function, "address") and isinstance(
+        getattr(function, "ctypes", None), _FUNCTION_POINTER
+    ):  # a Numba cfunc
         _ctypes(function.ctypes)
         return int(function.address)
     return None
@@ -111,8 +116,12 @@ def _cffi(function: Any) -> int:
 def _is_int(ctype: Any, size: int) -> bool:
     if ctype.kind != "primitive" or ffi.sizeof(ctype) != size:
         return False
-    return re.fullmatch(r"(int|long|long long|int32_t|int64_t|ssize_t|intptr_t|ptrdiff_t)",
-                        ctype.cname) is not None
+    return (
+        re.fullmatch(
+            r"(int|long|long long|int32_t|int64_t|ssize_t|intptr_t|ptrdiff_t)", ctype.cname
+        )
+        is not None
+    )
 
 
 # ---- ctypes -----------------------------------------------------------------------------------
@@ -122,16 +131,21 @@ def _ctypes(function: Any) -> int:
     if function._flags_ & _NEEDS_GIL:
         raise _wrong(function, ", which must be called with the GIL; operators run without it")
     if function.argtypes is None:
-        raise _wrong(function, ", whose argtypes and restype are not set; give them: f.argtypes = "
-                     "[POINTER(c_void_p), POINTER(c_int64), c_void_p]; f.restype = c_int32")
+        raise _wrong(
+            function,
+            ", whose argtypes and restype are not set; give them: f.argtypes = "
+            "[POINTER(c_void_p), POINTER(c_int64), c_void_p]; f.restype = c_int32",
+        )
     arguments, result = list(function.argtypes), function.restype
     fits = (
         len(arguments) == 3
         and getattr(result, "_type_", None) in ("i", "l")
         and ctypes.sizeof(result) == 4
         and _points_to(arguments[0], _is_pointer)
-        and _points_to(arguments[1], lambda t: getattr(t, "_type_", None) in ("l", "q")
-                       and ctypes.sizeof(t) == 8)
+        and _points_to(
+            arguments[1],
+            lambda t: getattr(t, "_type_", None) in ("l", "q") and ctypes.sizeof(t) == 8,
+        )
         and _is_pointer(arguments[2])
     )
     if not fits:
@@ -141,9 +155,7 @@ def _ctypes(function: Any) -> int:
 
 
 def _is_pointer(kind: Any) -> bool:
-    return isinstance(kind, type) and (
-        kind is ctypes.c_void_p or issubclass(kind, ctypes._Pointer)
-    )
+    return isinstance(kind, type) and (kind is ctypes.c_void_p or issubclass(kind, ctypes._Pointer))
 
 
 def _points_to(kind: Any, accepts: Any) -> bool:
@@ -178,5 +190,6 @@ def _pointer(value: Any) -> int:
         return ctypes.cast(value, ctypes.c_void_p).value or 0
     if type(value).__name__ == "PyCapsule":
         return _get_pointer(value, _get_name(value)) or 0
-    raise TypeError(f"user_data: got {value!r}; accepted: None, a pointer of cffi or ctypes, or a "
-                    "PyCapsule")
+    raise TypeError(
+        f"user_data: got {value!r}; accepted: None, a pointer of cffi or ctypes, or a PyCapsule"
+    )

@@ -39,8 +39,10 @@ def _timeout(value: float) -> str | None:
 
 def _blobs_in_place(op: OperatorDef, blobs: list[str]) -> str | None:
     if blobs and blobs != op.input[1:]:
-        return (f"the outputs must be the blobs that go in, {op.input[1:]}, in the same order; "
-                f"got {blobs}")
+        return (
+            f"the outputs must be the blobs that go in, {op.input[1:]}, in the same order; "
+            f"got {blobs}"
+        )
     return None
 
 
@@ -57,78 +59,90 @@ def _safe_enqueue(op: OperatorDef) -> str | None:
 # Output k is input k + 1; the check says more than a list of pairs could.
 _SHIFTED = tuple((k + 1, k) for k in range(MAX_BLOBS))
 
-register(Schema(
-    type="CreateBlobsQueue",
-    inputs=(0, 0),
-    outputs=(1, 1),
-    args=(
-        Arg("capacity", "int", 1, "tuples that the queue holds at the most", _capacity),
-        Arg("num_blobs", "int", 1, "tensors in a tuple", _num_blobs),
-    ),
-    output_names=("queue",),
-    doc="Make a blob an empty queue. The one before, if any, is closed.",
-))
+register(
+    Schema(
+        type="CreateBlobsQueue",
+        inputs=(0, 0),
+        outputs=(1, 1),
+        args=(
+            Arg("capacity", "int", 1, "tuples that the queue holds at the most", _capacity),
+            Arg("num_blobs", "int", 1, "tensors in a tuple", _num_blobs),
+        ),
+        output_names=("queue",),
+        doc="Make a blob an empty queue. The one before, if any, is closed.",
+    )
+)
 
-register(Schema(
-    type="EnqueueBlobs",
-    inputs=(2, MAX_BLOBS + 1),
-    outputs=(0, MAX_BLOBS),
-    input_names=("queue",),
-    in_place=_SHIFTED,
-    waits=True,
-    check=_enqueue,
-    mutates=(0,),
-    doc="""Put copies of the blobs, which are tensors, behind the queue; waits while it is full.
+register(
+    Schema(
+        type="EnqueueBlobs",
+        inputs=(2, MAX_BLOBS + 1),
+        outputs=(0, MAX_BLOBS),
+        input_names=("queue",),
+        in_place=_SHIFTED,
+        waits=True,
+        check=_enqueue,
+        mutates=(0,),
+        doc="""Put copies of the blobs, which are tensors, behind the queue; waits while it is full.
 
     Outputs: the same blobs, or none. Fails when the queue is closed, before or while it waits.
     As many blobs as the queue's num_blobs (ValueError, when it runs).
     """,
-))
+    )
+)
 
-register(Schema(
-    type="DequeueBlobs",
-    inputs=(1, 1),
-    outputs=(1, MAX_BLOBS),
-    args=(Arg("timeout_secs", "float", 0.0, "how long it waits; 0: for ever", _timeout),),
-    input_names=("queue",),
-    waits=True,
-    mutates=(0,),
-    doc="""Take the oldest tuple into the outputs; waits while the queue is empty.
+register(
+    Schema(
+        type="DequeueBlobs",
+        inputs=(1, 1),
+        outputs=(1, MAX_BLOBS),
+        args=(Arg("timeout_secs", "float", 0.0, "how long it waits; 0: for ever", _timeout),),
+        input_names=("queue",),
+        waits=True,
+        mutates=(0,),
+        doc="""Take the oldest tuple into the outputs; waits while the queue is empty.
 
     Fails once the queue is closed and empty, and when nothing came within timeout_secs.
     """,
-))
+    )
+)
 
-register(Schema(
-    type="CloseBlobsQueue",
-    inputs=(1, 1),
-    outputs=(0, 0),
-    input_names=("queue",),
-    mutates=(0,),
-    doc="Close a queue: nothing more goes in; what is inside can still be taken.",
-))
+register(
+    Schema(
+        type="CloseBlobsQueue",
+        inputs=(1, 1),
+        outputs=(0, 0),
+        input_names=("queue",),
+        mutates=(0,),
+        doc="Close a queue: nothing more goes in; what is inside can still be taken.",
+    )
+)
 
-register(Schema(
-    type="SafeEnqueueBlobs",
-    inputs=(2, MAX_BLOBS + 1),
-    outputs=(1, MAX_BLOBS + 1),
-    input_names=("queue",),
-    in_place=_SHIFTED,
-    waits=True,
-    check=_safe_enqueue,
-    mutates=(0,),
-    doc="""As EnqueueBlobs, with a last output more: a 0-D bool, true when the queue was closed
+register(
+    Schema(
+        type="SafeEnqueueBlobs",
+        inputs=(2, MAX_BLOBS + 1),
+        outputs=(1, MAX_BLOBS + 1),
+        input_names=("queue",),
+        in_place=_SHIFTED,
+        waits=True,
+        check=_safe_enqueue,
+        mutates=(0,),
+        doc="""As EnqueueBlobs, with a last output more: a 0-D bool, true when the queue was closed
     (and nothing was put). A closed queue is no failure.""",
-))
+    )
+)
 
-register(Schema(
-    type="SafeDequeueBlobs",
-    inputs=(1, 1),
-    outputs=(2, MAX_BLOBS + 1),
-    input_names=("queue",),
-    waits=True,
-    mutates=(0,),
-    doc="""As DequeueBlobs without a timeout, with a last output more: a 0-D bool, true once the
+register(
+    Schema(
+        type="SafeDequeueBlobs",
+        inputs=(1, 1),
+        outputs=(2, MAX_BLOBS + 1),
+        input_names=("queue",),
+        waits=True,
+        mutates=(0,),
+        doc="""As DequeueBlobs without a timeout, with a last output more: a 0-D bool, true once the
     queue is closed and empty (and the other outputs stay as they were). That is no failure: the
     status may be the should_stop_blob of a step.""",
-))
+    )
+)

@@ -29,20 +29,26 @@ def _in_place(op: OperatorDef) -> str | None:
     return None
 
 
-register(Schema(
-    type="Rendezvous",
-    inputs=(1, None),
-    outputs=(0, None),
-    input_names=("word",),
-    in_place=ANY_PAIR,
-    args=(
-        Arg("parties", "int", doc="How many must come.", check=_parties),
-        Arg("timeout", "float", None, "Seconds to wait for the others; without it, for ever.",
-            check=_timeout),
-    ),
-    waits=True,
-    check=_in_place,
-    doc="""Wait until as many operators (or threads) as there are parties wait on the same word.
+register(
+    Schema(
+        type="Rendezvous",
+        inputs=(1, None),
+        outputs=(0, None),
+        input_names=("word",),
+        in_place=ANY_PAIR,
+        args=(
+            Arg("parties", "int", doc="How many must come.", check=_parties),
+            Arg(
+                "timeout",
+                "float",
+                None,
+                "Seconds to wait for the others; without it, for ever.",
+                check=_timeout,
+            ),
+        ),
+        waits=True,
+        check=_in_place,
+        doc="""Wait until as many operators (or threads) as there are parties wait on the same word.
 
     Inputs: an int64 tensor of exactly one element, zero at first; then blobs that are outputs
     too, in place, for the order that this gives within a net.
@@ -52,4 +58,5 @@ register(Schema(
     its arrival back, and the others go on waiting); another dtype or size (TypeError,
     ValueError). A stopped run ends the wait within 20 ms.
     """,
-))
+    )
+)

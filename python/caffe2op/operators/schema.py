@@ -50,8 +50,9 @@ class Arg:
 
     def __post_init__(self) -> None:
         if self.kind not in CONVERT:
-            raise ValueError(f"argument {self.name!r} has kind {self.kind!r}; "
-                             f"accepted: {', '.join(CONVERT)}")
+            raise ValueError(
+                f"argument {self.name!r} has kind {self.kind!r}; accepted: {', '.join(CONVERT)}"
+            )
 
 
 @dataclass(frozen=True)
@@ -157,8 +158,9 @@ def argument_values(op: OperatorDef, schema: Schema) -> dict[str, Any]:
         try:
             name, value = argument.name, argument.value
         except AttributeError:
-            raise TypeError(f"{describe(op)}: field 'arg' must be a list of Argument, "
-                            f"got {argument!r} in it") from None
+            raise TypeError(
+                f"{describe(op)}: field 'arg' must be a list of Argument, got {argument!r} in it"
+            ) from None
         if not isinstance(name, str) or name not in declared:
             known = suggest(name, declared) if declared else "; it takes none"
             raise ValueError(f"{describe(op)}: unknown argument {name!r}{known}")
@@ -230,8 +232,13 @@ def check_blobs(op: OperatorDef, schema: Schema) -> None:
             raise ValueError(f"{describe(op)}: {wrong}")
 
 
-def _wrong_count(op: OperatorDef, kind: str, given: list[str], limits: tuple[int, int | None],
-                 names: tuple[str, ...]) -> ValueError:
+def _wrong_count(
+    op: OperatorDef,
+    kind: str,
+    given: list[str],
+    limits: tuple[int, int | None],
+    names: tuple[str, ...],
+) -> ValueError:
     least, most = limits
     if most is None:
         accepted = f"{least} or more"
@@ -257,15 +264,17 @@ def _check_in_place(op: OperatorDef, schema: Schema, o: int, target: str) -> Non
             same = i
             may = may or must or allows(schema.in_place, i, o)
         elif must:
-            raise ValueError(f"{_pair(op, schema, i, o)} must be the same blob, "
-                             f"got {source!r} and {target!r}")
+            raise ValueError(
+                f"{_pair(op, schema, i, o)} must be the same blob, got {source!r} and {target!r}"
+            )
     if same >= 0 and not may:
-        raise ValueError(f"{_pair(op, schema, same, o)} must be different blobs, "
-                         f"got {target!r} for both")
+        raise ValueError(
+            f"{_pair(op, schema, same, o)} must be different blobs, got {target!r} for both"
+        )
 
 
 def _pair(op: OperatorDef, schema: Schema, i: int, o: int) -> str:
-    names = schema.input_names[i:i + 1], schema.output_names[o:o + 1]
+    names = schema.input_names[i : i + 1], schema.output_names[o : o + 1]
     one, other = (f" ({name[0]})" if name else "" for name in names)
     return f"{describe(op)}: input {i}{one} and output {o}{other}"
 

@@ -44,16 +44,40 @@ class _Output(NamedTuple):
 
 
 @overload
-def register_operator(name: str, function: None = None, *, inputs: Sequence[Any],
-                      outputs: Sequence[Any], doc: str = "", user_data: Any = None,
-                      waits: bool = False, overwrite: bool = False) -> Callable[[F], F]: ...
+def register_operator(
+    name: str,
+    function: None = None,
+    *,
+    inputs: Sequence[Any],
+    outputs: Sequence[Any],
+    doc: str = "",
+    user_data: Any = None,
+    waits: bool = False,
+    overwrite: bool = False,
+) -> Callable[[F], F]: ...
 @overload
-def register_operator(name: str, function: F, *, inputs: Sequence[Any],
-                      outputs: Sequence[Any], doc: str = "", user_data: Any = None,
-                      waits: bool = False, overwrite: bool = False) -> F: ...
-def register_operator(name: str, function: Any = None, *, inputs: Sequence[Any],
-                      outputs: Sequence[Any], doc: str = "", user_data: Any = None,
-                      waits: bool = False, overwrite: bool = False) -> Any:
+def register_operator(
+    name: str,
+    function: F,
+    *,
+    inputs: Sequence[Any],
+    outputs: Sequence[Any],
+    doc: str = "",
+    user_data: Any = None,
+    waits: bool = False,
+    overwrite: bool = False,
+) -> F: ...
+def register_operator(
+    name: str,
+    function: Any = None,
+    *,
+    inputs: Sequence[Any],
+    outputs: Sequence[Any],
+    doc: str = "",
+    user_data: Any = None,
+    waits: bool = False,
+    overwrite: bool = False,
+) -> Any:
     """Add an operator type, so that `net.<name>(...)` makes operators that run `function`.
 
     name: an identifier that does not begin with an underscore.
@@ -78,19 +102,30 @@ def register_operator(name: str, function: Any = None, *, inputs: Sequence[Any],
     registered then.
     """
     if function is None:
-        return functools.partial(register_operator, name, inputs=inputs, outputs=outputs, doc=doc,
-                                 user_data=user_data, waits=waits, overwrite=overwrite)
+        return functools.partial(
+            register_operator,
+            name,
+            inputs=inputs,
+            outputs=outputs,
+            doc=doc,
+            user_data=user_data,
+            waits=waits,
+            overwrite=overwrite,
+        )
     if not isinstance(name, str) or not name.isidentifier() or name.startswith("_"):
-        raise ValueError("name must be an identifier that does not begin with an underscore, "
-                         f"got {name!r}")
+        raise ValueError(
+            f"name must be an identifier that does not begin with an underscore, got {name!r}"
+        )
     takes = [_input(k, given) for k, given in enumerate(_sequence("inputs", inputs))]
     gives = [_output(k, given, len(takes)) for k, given in enumerate(_sequence("outputs", outputs))]
     native = native_function(function, user_data)
     if native is not None:
         binding = _native_binding(native, takes, gives)
     elif not callable(function):
-        raise TypeError(f"function: got {function!r}; accepted: a Python function of (inputs, "
-                        f"outputs), or {ACCEPTED}")
+        raise TypeError(
+            f"function: got {function!r}; accepted: a Python function of (inputs, "
+            f"outputs), or {ACCEPTED}"
+        )
     elif user_data is not None:
         raise TypeError("user_data is for a C function; a Python function has its own variables")
     else:
@@ -108,8 +143,10 @@ def register_operator(name: str, function: Any = None, *, inputs: Sequence[Any],
         if overwrite and is_registered(name) and name not in _registered_here:
             raise ValueError(f"name: operator type {name!r} is caffe2op's own; it stays")
         if not overwrite and is_registered(name):
-            raise ValueError(f"name: operator type {name!r} is registered already; accepted: "
-                             "another name, or overwrite=True")
+            raise ValueError(
+                f"name: operator type {name!r} is registered already; accepted: "
+                "another name, or overwrite=True"
+            )
         register(schema, binding, replace=overwrite)
         _registered_here.add(name)
     return function
@@ -140,8 +177,10 @@ def _input(k: int, given: Any) -> int:
 def _output(k: int, given: Any, n_inputs: int) -> _Output:
     argument = f"outputs[{k}]"
     if not isinstance(given, list | tuple) or len(given) != 2:
-        raise TypeError(f"{argument}: got {given!r}; accepted: (dtype, shape) or (dtype, index of "
-                        "the input that it is like)")
+        raise TypeError(
+            f"{argument}: got {given!r}; accepted: (dtype, shape) or (dtype, index of "
+            "the input that it is like)"
+        )
     dtype, like = _code(argument, given[0]), given[1]
     if dtype == _ANY and n_inputs == 0:
         raise ValueError(f"{argument}: dtype None is that of input 0, and there is none")
@@ -152,8 +191,10 @@ def _output(k: int, given: Any, n_inputs: int) -> _Output:
     if not isinstance(like, list | tuple) or not all(
         isinstance(d, int | np.integer) and not isinstance(d, bool) and 0 <= d < 2**63 for d in like
     ):
-        raise TypeError(f"{argument}: shape {like!r}; accepted: a tuple of ints from 0, or the "
-                        "index of an input")
+        raise TypeError(
+            f"{argument}: shape {like!r}; accepted: a tuple of ints from 0, or the "
+            "index of an input"
+        )
     if len(like) > MAX_DIMS:
         raise ValueError(f"{argument}: {len(like)} dimensions; accepted: at most {MAX_DIMS}")
     return _Output(dtype, _ANY, tuple(int(d) for d in like))
@@ -169,9 +210,9 @@ def _native_binding(native: NativeFunction, takes: list[int], gives: list[_Outpu
         "output_dtypes": ffi.new("int32_t[]", [g.dtype for g in gives] or 1),
         "output_like": ffi.new("int32_t[]", [g.like for g in gives] or 1),
         "output_ndims": ffi.new("int32_t[]", [len(g.shape) for g in gives] or 1),
-        "output_shapes": ffi.new("int64_t[]", [
-            d for g in gives for d in g.shape + (0,) * (MAX_DIMS - len(g.shape))
-        ] or 1),
+        "output_shapes": ffi.new(
+            "int64_t[]", [d for g in gives for d in g.shape + (0,) * (MAX_DIMS - len(g.shape))] or 1
+        ),
     }
     schema.function = ffi.cast("c2_user_kernel", native.address)
     schema.user = ffi.cast("void *", native.user_data)
@@ -189,16 +230,19 @@ def _let_go(*kept: Any) -> None:
 # ---- Python functions --------------------------------------------------------------------------
 
 
-def _checked(function: Callable[[list[Any], list[Any]], Any], takes: list[int],
-             gives: list[_Output]) -> Callable[[list[Any], list[Any]], Any]:
+def _checked(
+    function: Callable[[list[Any], list[Any]], Any], takes: list[int], gives: list[_Output]
+) -> Callable[[list[Any], list[Any]], Any]:
     """The function, with its inputs checked before it and its outputs after it."""
 
     @functools.wraps(function)
     def call(inputs: list[Any], outputs: list[Any]) -> Any:
         for k, (view, code) in enumerate(zip(inputs, takes, strict=True)):
             if code != _ANY and view.dtype != dtypes.from_code(code):
-                raise TypeError(f"input {k} ({view.name!r}): {view.dtype} given, "
-                                f"{dtypes.from_code(code)} expected")
+                raise TypeError(
+                    f"input {k} ({view.name!r}): {view.dtype} given, "
+                    f"{dtypes.from_code(code)} expected"
+                )
         expected = [
             (
                 inputs[0].dtype if give.dtype == _ANY else dtypes.from_code(give.dtype),
@@ -211,8 +255,10 @@ def _checked(function: Callable[[list[Any], list[Any]], Any], takes: list[int],
             return False
         for k, (view, (dtype, shape)) in enumerate(zip(outputs, expected, strict=True)):
             if view.dtype != dtype or view.shape != shape:
-                raise TypeError(f"output {k} ({view.name!r}): {view.dtype} of shape {view.shape} "
-                                f"made, {dtype} of shape {shape} declared")
+                raise TypeError(
+                    f"output {k} ({view.name!r}): {view.dtype} of shape {view.shape} "
+                    f"made, {dtype} of shape {shape} declared"
+                )
         return None
 
     return call

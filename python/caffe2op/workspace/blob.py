@@ -77,14 +77,18 @@ class Blob:
 
     def _as_array(self, value: Any) -> Array:
         if isinstance(value, np.ma.MaskedArray):
-            raise TypeError(f"blob {self.name!r}: value: a masked array, whose mask would be "
-                            "ignored; give its .data")
+            raise TypeError(
+                f"blob {self.name!r}: value: a masked array, whose mask would be "
+                "ignored; give its .data"
+            )
         try:
             return np.asarray(value)
         except ValueError as reason:  # lists of several lengths
-            raise ValueError(f"blob {self.name!r}: value: NumPy makes no array of this "
-                             f"{type(value).__name__} ({reason}); accepted: numbers, or an array "
-                             "or nested lists of them") from None
+            raise ValueError(
+                f"blob {self.name!r}: value: NumPy makes no array of this "
+                f"{type(value).__name__} ({reason}); accepted: numbers, or an array "
+                "or nested lists of them"
+            ) from None
 
     def _feed_array(self, array: Array) -> None:
         if not array.dtype.isnative:
@@ -101,9 +105,12 @@ class Blob:
 
     def _misfit(self, result: int, dtype: np.dtype[Any], shape: Sequence[int]) -> Exception:
         if result == lib.C2_SHAPE and self._shared is not None:
-            return status.error(result, f"blob {self.name!r} is shared memory, "
-                                f"{self._shared.dtype} {self._shared.shape}; "
-                                f"got {dtype} {tuple(shape)}")
+            return status.error(
+                result,
+                f"blob {self.name!r} is shared memory, "
+                f"{self._shared.dtype} {self._shared.shape}; "
+                f"got {dtype} {tuple(shape)}",
+            )
         return status.error(result, f"blob {self.name!r}: no memory for {dtype} {tuple(shape)}")
 
     def _feed_object(self, value: Any) -> None:
@@ -122,8 +129,10 @@ class Blob:
         data = ffi.from_buffer(view, require_writable=True)
         code = dtypes.to_code(view.dtype)
         with _lock:
-            status.check(lib.c2_blob_share(self.c, code, view.ndim, view.shape, data),
-                         f"blob {self.name!r}: no memory to share {view.dtype} {view.shape}")
+            status.check(
+                lib.c2_blob_share(self.c, code, view.ndim, view.shape, data),
+                f"blob {self.name!r}: no memory to share {view.dtype} {view.shape}",
+            )
             self._forget_object()
             self._retire_array()
             self._shared = view
@@ -134,8 +143,11 @@ class Blob:
         lib.c2_guard_enter()
         try:
             tensor = lib.c2_blob_tensor(self.c)
-            if (tensor != ffi.NULL and tensor.dtype == code
-                    and ffi.unpack(tensor.shape, tensor.ndim) == list(shape)):
+            if (
+                tensor != ffi.NULL
+                and tensor.dtype == code
+                and ffi.unpack(tensor.shape, tensor.ndim) == list(shape)
+            ):
                 return
             result = lib.c2_blob_feed(self.c, code, len(shape), list(shape), ffi.NULL)
         finally:
@@ -189,8 +201,9 @@ class Blob:
             return f"{self.name}, a mutex"
         if kind == lib.C2_QUEUE:
             return f"{self.name}, a queue"
-        raise ValueError(f"blob {self.name!r} is empty: nothing was fed to it, and no operator "
-                         "has written it")
+        raise ValueError(
+            f"blob {self.name!r} is empty: nothing was fed to it, and no operator has written it"
+        )
 
     def lasting_view(self) -> Array | None:
         """A tensor's elements as an array, not copied, that keeps its memory; None for a blob of
@@ -245,11 +258,14 @@ KINDS = {
 def check_dims(name: str, shape: Sequence[int]) -> None:
     """ValueError for a shape that no blob can have."""
     if any(size < 0 or size > MOST_EXTENT for size in shape):
-        raise ValueError(f"blob {name!r}: shape {tuple(shape)} given; accepted: at most {MAX_DIMS} "
-                         f"dimensions, each from 0 to {MOST_EXTENT}")
+        raise ValueError(
+            f"blob {name!r}: shape {tuple(shape)} given; accepted: at most {MAX_DIMS} "
+            f"dimensions, each from 0 to {MOST_EXTENT}"
+        )
     if len(shape) > MAX_DIMS:
-        raise ValueError(f"blob {name!r}: {len(shape)} dimensions given, at most {MAX_DIMS} "
-                         "accepted")
+        raise ValueError(
+            f"blob {name!r}: {len(shape)} dimensions given, at most {MAX_DIMS} accepted"
+        )
 
 
 def view_of(tensor: Any, let_go: Callable[[Any], object] | None = None) -> Array:

@@ -116,8 +116,11 @@ class _Builder:
         info = self.info
         index = len(info.ops)
         info.ops.append((op.type, op.name, inputs, outputs))
-        kernel = (ffi.NULL if binding.kernel is None
-                  else _kernels.get(binding.kernel) or _find_kernel(op, binding.kernel))
+        kernel = (
+            ffi.NULL
+            if binding.kernel is None
+            else _kernels.get(binding.kernel) or _find_kernel(op, binding.kernel)
+        )
         handle = ffi.NULL
         if binding.python or binding.handle:
             handle = self._handle(op, binding)
@@ -127,8 +130,18 @@ class _Builder:
         if known.waits:
             self.waits = True
             self.native = False
-        if lib.c2_net_set(info.c, index, kernel, handle, len(inputs), [b.c for b in inputs],
-                          len(outputs), [b.c for b in outputs], packed.args, packed.n):
+        if lib.c2_net_set(
+            info.c,
+            index,
+            kernel,
+            handle,
+            len(inputs),
+            [b.c for b in inputs],
+            len(outputs),
+            [b.c for b in outputs],
+            packed.args,
+            packed.n,
+        ):
             raise MemoryError(f"net {info.name!r}: no memory for operator {index}")
 
     def _find(self, op: OperatorDef, kind: str, names: list[str]) -> list[Blob]:
@@ -137,7 +150,8 @@ class _Builder:
             name = next(n for n in names if n not in self._sources)
             raise ValueError(
                 f"{schema.describe(op)}: Source for {kind} {name} is unknown: no earlier operator "
-                f"produces it and external_input does not have it{_suggest(name, self._sources)}")
+                f"produces it and external_input does not have it{_suggest(name, self._sources)}"
+            )
         scope = self._scope
         try:
             return [scope[name] for name in names]
@@ -145,7 +159,8 @@ class _Builder:
             name = missing.args[0]
             raise ValueError(
                 f"{schema.describe(op)}: {kind} blob {name!r} is not in the workspace and no "
-                f"earlier operator produces it{_suggest(name, set(scope.names()))}") from None
+                f"earlier operator produces it{_suggest(name, set(scope.names()))}"
+            ) from None
 
     def _handle(self, op: OperatorDef, binding: schema.Binding) -> Any:
         """What a kernel of the user's, or the Python side, finds its function by."""
@@ -163,8 +178,9 @@ class _Builder:
         for name in self._net.external_output:
             if name not in self._sources:
                 self._check_external_names()
-                raise ValueError(f"external_output {name!r} is never produced"
-                                 f"{_suggest(name, self._sources)}")
+                raise ValueError(
+                    f"external_output {name!r} is never produced{_suggest(name, self._sources)}"
+                )
 
     def _check_external_names(self) -> None:
         """A reference in the place of a name is found nowhere: say so, rather than that."""
@@ -183,8 +199,9 @@ def check_net(net: NetDef) -> None:
     else:
         check_fields(net, where)
     if not isinstance(net.num_workers, int) or not 0 <= net.num_workers < 2**31:
-        raise ValueError(f"{where}: num_workers must be an int from 0 to {2**31 - 1}, "
-                         f"got {net.num_workers!r}")
+        raise ValueError(
+            f"{where}: num_workers must be an int from 0 to {2**31 - 1}, got {net.num_workers!r}"
+        )
     if net.device_option is not None:
         check_device(where, net.device_option)
 
@@ -194,8 +211,9 @@ def check_device(where: str, device: DeviceOption) -> None:
     if not isinstance(device, DeviceOption):
         raise TypeError(f"{where}: device_option must be a core.DeviceOption, got {device!r}")
     if device.device_type != 0:
-        raise ValueError(f"{where}: device_type {device.device_type!r} is not there; "
-                         "accepted: 0 (CPU)")
+        raise ValueError(
+            f"{where}: device_type {device.device_type!r} is not there; accepted: 0 (CPU)"
+        )
 
 
 def _find_kernel(op: OperatorDef, name: str) -> Any:

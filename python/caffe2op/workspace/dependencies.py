@@ -34,8 +34,10 @@ def graph(net: NetDef, more: Iterable[Edge] = ()) -> Any:
     after: set[int] = set()
     for u, v in more:
         if not 0 <= u < v < len(net.op):
-            raise ValueError(f"net {net.name!r}: an edge from operator {u} to {v}; accepted: from "
-                             f"an earlier one to a later one of {len(net.op)} operators")
+            raise ValueError(
+                f"net {net.name!r}: an edge from operator {u} to {v}; accepted: from "
+                f"an earlier one to a later one of {len(net.op)} operators"
+            )
         before.setdefault(u, []).append(v)
         after.add(v)
     reads = [[numbers[b] for b in (*op.input, *op.control_input)] for op in net.op]
@@ -58,8 +60,10 @@ def _flat(lists: list[list[int]]) -> tuple[Any, Any]:
     """Where each list begins (and the last one ends), and all of them in a row."""
     starts = array("q", accumulate(map(len, lists), initial=0))
     items = array("i", [number for one in lists for number in one])
-    return (ffi.from_buffer("int64_t[]", starts),
-            ffi.from_buffer("int32_t[]", items) if items else ffi.NULL)
+    return (
+        ffi.from_buffer("int64_t[]", starts),
+        ffi.from_buffer("int32_t[]", items) if items else ffi.NULL,
+    )
 
 
 def owned(found: Any, name: str) -> Any:

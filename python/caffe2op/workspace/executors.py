@@ -71,8 +71,9 @@ class InDependencyOrder:
 
     __slots__ = ("_free", "_graph", "_net", "_prepare", "_workers", "after", "all", "recorded")
 
-    def __init__(self, net: Any, graph: Any, workers: int,
-                 prepare: Callable[[Any], None] | None = None) -> None:
+    def __init__(
+        self, net: Any, graph: Any, workers: int, prepare: Callable[[Any], None] | None = None
+    ) -> None:
         self._net = net
         self._graph = graph
         self._workers = workers

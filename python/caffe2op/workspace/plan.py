@@ -70,11 +70,13 @@ class _Compiler:
         self._defs: dict[str, NetDef] = {}
         for net in plan.network:
             if not isinstance(net.name, str) or not net.name:
-                raise ValueError(f"{self._where}: a net's name must be a non-empty string, "
-                                 f"got {net.name!r}")
+                raise ValueError(
+                    f"{self._where}: a net's name must be a non-empty string, got {net.name!r}"
+                )
             if self._defs.setdefault(net.name, net) is not net:
-                raise ValueError(f"{self._where}: two nets are called {net.name!r}; names must "
-                                 "be unique")
+                raise ValueError(
+                    f"{self._where}: two nets are called {net.name!r}; names must be unique"
+                )
         self._nets: dict[tuple[Scope, str], CompiledNet] = {}
         self.infos: list[NetInfo] = []
         self._stop_blobs: list[tuple[str, Blob]] = []
@@ -94,8 +96,10 @@ class _Compiler:
         found = self._nets.get((scope, name))
         if found is None:
             if name not in self._defs:
-                raise ValueError(f"{self._where}, step {step.name!r}: the plan has no net "
-                                 f"{name!r}{suggest(name, self._defs)}")
+                raise ValueError(
+                    f"{self._where}, step {step.name!r}: the plan has no net "
+                    f"{name!r}{suggest(name, self._defs)}"
+                )
             found = self._nets[scope, name] = compile_net(self._defs[name], scope)
             self.infos.append(found.info)
             self.keep.append(found)
@@ -116,8 +120,15 @@ class _Compiler:
         self.keep.append(locals_)
         concurrent = step.concurrent_substeps or instances > 1
         every_ms = 0 if step.report_net else step.run_every_ms
-        lib.c2_step_set(c, self._iterations(step), self._stop_blob(step, scope), step.only_once,
-                        concurrent, waits, every_ms)
+        lib.c2_step_set(
+            c,
+            self._iterations(step),
+            self._stop_blob(step, scope),
+            step.only_once,
+            concurrent,
+            waits,
+            every_ms,
+        )
         if step.report_net:
             c = self._with_report(c, step, scope)
         return c, waits or bool(step.should_stop_blob)
@@ -140,8 +151,9 @@ class _Compiler:
             waits = self._add_net(c, name, scope, step) or waits
         return waits
 
-    def _instances(self, c: Any, step: ExecutionStepDef, outer: Scope,
-                   instances: int) -> tuple[Scope, list[Blob], bool]:
+    def _instances(
+        self, c: Any, step: ExecutionStepDef, outer: Scope, instances: int
+    ) -> tuple[Scope, list[Blob], bool]:
         locals_: list[Blob] = []
         waits = False
         for _ in range(instances):
@@ -168,8 +180,10 @@ class _Compiler:
     def _iterations(self, step: ExecutionStepDef) -> int:
         if not step.substep and not step.network:
             if step.should_stop_blob:
-                raise ValueError(f"{self._where}, step {step.name!r}: it has nothing to run until "
-                                 f"should_stop_blob {step.should_stop_blob!r} is true")
+                raise ValueError(
+                    f"{self._where}, step {step.name!r}: it has nothing to run until "
+                    f"should_stop_blob {step.should_stop_blob!r} is true"
+                )
             return 0  # nothing to repeat
         if step.num_iter is not None:
             return step.num_iter
@@ -182,10 +196,11 @@ class _Compiler:
             blob = scope[step.should_stop_blob]
         except KeyError:
             known = set(scope.names())
-            raise ValueError(f"{self._where}, step {step.name!r}: should_stop_blob "
-                             f"{step.should_stop_blob!r} is not in the workspace and no net of "
-                             f"the step produces it{suggest(step.should_stop_blob, known)}"
-                             ) from None
+            raise ValueError(
+                f"{self._where}, step {step.name!r}: should_stop_blob "
+                f"{step.should_stop_blob!r} is not in the workspace and no net of "
+                f"the step produces it{suggest(step.should_stop_blob, known)}"
+            ) from None
         self._stop_blobs.append((step.name, blob))
         return blob.c
 

@@ -80,8 +80,9 @@ class BlobView:
         try:
             wanted = [operator.index(n) for n in shape]
         except TypeError:
-            raise TypeError(f"blob {blob.name!r}: shape {shape!r} given; accepted: a sequence of "
-                            "ints") from None
+            raise TypeError(
+                f"blob {blob.name!r}: shape {shape!r} given; accepted: a sequence of ints"
+            ) from None
         blob.make(wanted, code)
 
     init = reshape

@@ -150,8 +150,9 @@ class Runner:
 
     __slots__ = ("_execute", "_explain", "_free", "_free_polling", "_keep", "_nets")
 
-    def __init__(self, execute: Execute, nets: Iterable[NetInfo], keep: object,
-                 explain: Explain = as_it_is) -> None:
+    def __init__(
+        self, execute: Execute, nets: Iterable[NetInfo], keep: object, explain: Explain = as_it_is
+    ) -> None:
         self._keep = keep
         self._explain = explain
         self._execute = execute
@@ -189,5 +190,6 @@ def direct(runner: Runner, net: Any, one: Any, native: bool) -> Callable[..., bo
     and one its c2_async, or NULL for program order. native: the operators are all of C and never
     wait, so that a short run may keep the GIL."""
     run = new_run(False)
-    return fast.NetRun(address(net), address(one), address(run), address(lib.c2_python_poll),
-                       native, run, runner).call
+    return fast.NetRun(
+        address(net), address(one), address(run), address(lib.c2_python_poll), native, run, runner
+    ).call

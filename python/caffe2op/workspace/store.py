@@ -82,8 +82,10 @@ class Workspace:
         """The blob; MissingError (a KeyError) when there is none."""
         found = self._blobs.get(blob_name(name))
         if found is None:
-            raise MissingError(f"workspace {self.name!r} has no blob {blob_name(name)!r}"
-                               f"{suggest(str(name), self._blobs)}")
+            raise MissingError(
+                f"workspace {self.name!r} has no blob {blob_name(name)!r}"
+                f"{suggest(str(name), self._blobs)}"
+            )
         return found
 
     def create_blob(self, name: BlobLike) -> Blob:
@@ -132,8 +134,10 @@ class Workspace:
             raise ValueError(f"a net's name must be a non-empty string, got {proto.name!r}")
         with _lock:
             if proto.name in self.nets and not overwrite:
-                raise ValueError(f"workspace {self.name!r} has a net {proto.name!r} already; "
-                                 "overwrite=True replaces it")
+                raise ValueError(
+                    f"workspace {self.name!r} has a net {proto.name!r} already; "
+                    "overwrite=True replaces it"
+                )
             compiled = self.compiled(lambda scope: runnable(proto, scope))
             self.nets[proto.name] = compiled
             return compiled
@@ -143,8 +147,10 @@ class Workspace:
         key = name if isinstance(name, str) else net_def(name).name
         found = self.nets.get(key)
         if found is None:
-            raise MissingError(f"workspace {self.name!r} has no net {key!r}"
-                               f"{suggest(key, self.nets)}; CreateNet makes one")
+            raise MissingError(
+                f"workspace {self.name!r} has no net {key!r}"
+                f"{suggest(key, self.nets)}; CreateNet makes one"
+            )
         return found
 
     def run_net(self, name: str | NetLike, num_iter: int, allow_fail: bool) -> bool:
@@ -155,8 +161,10 @@ class Workspace:
         if num_iter == 1:
             return net.run(allow_fail)
         if not isinstance(num_iter, int) or num_iter < 0:
-            raise ValueError(f"net {net.compiled.info.name!r}: num_iter must be an int of 0 or "
-                             f"more, got {num_iter!r}")
+            raise ValueError(
+                f"net {net.compiled.info.name!r}: num_iter must be an int of 0 or "
+                f"more, got {num_iter!r}"
+            )
         if not net.simple:
             return all(net.run(allow_fail) for _ in range(num_iter))
         return repeated(net.compiled, num_iter)(allow_fail)
@@ -185,8 +193,9 @@ class Workspace:
         elif isinstance(plan, Plan):
             plan = plan.Proto()
         elif not isinstance(plan, PlanDef):
-            raise TypeError(f"expected a core.Plan, a PlanDef or a core.ExecutionStep, "
-                            f"got {plan!r}")
+            raise TypeError(
+                f"expected a core.Plan, a PlanDef or a core.ExecutionStep, got {plan!r}"
+            )
         proto = plan
         return self.compiled(lambda scope: compile_plan(proto, scope))
 
@@ -204,8 +213,10 @@ class _Current:
             raise TypeError(f"a workspace's name must be a non-empty string, got {name!r}")
         if name not in self._all:
             if not create_if_missing:
-                raise MissingError(f"no workspace {name!r}{suggest(name, self._all)}; "
-                                   "create_if_missing=True makes one")
+                raise MissingError(
+                    f"no workspace {name!r}{suggest(name, self._all)}; "
+                    "create_if_missing=True makes one"
+                )
             self._all.setdefault(name, Workspace(name))
         self.workspace = self._all[name]
 
