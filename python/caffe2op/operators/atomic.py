@@ -77,7 +77,7 @@ register(
         inputs=(0, 0),
         outputs=(1, 1),
         output_names=("mutex",),
-        doc="Make a blob an unlocked mutex. Whoever waits for the one before goes on waiting for it.",
+        doc="Make a blob an unlocked mutex. Whoever waits for the one before still waits for it.",
     )
 )
 

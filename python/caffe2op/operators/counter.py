@@ -59,8 +59,8 @@ register(
         input_names=("counter",),
         output_names=("done",),
         mutates=(0,),
-        doc="""Take 1 from a counter, below zero too; the output is a bool: true when the count before
-    was zero or less. So a counter that starts at n gives false n times, and then true.""",
+        doc="""Take 1 from a counter, below zero too; the output is a bool: true when the count
+    before was zero or less. So a counter that starts at n gives false n times, and then true.""",
     )
 )
 

@@ -88,15 +88,15 @@ register(
                 "str",
                 default="batch",
                 check=_one_of("batch", "row"),
-                doc="batch: step on private copies of the weights, add the differences to the shared "
-                "ones after the batch; row: step on the shared weights",
+                doc="batch: step on private copies of the weights, add the differences to the "
+                "shared ones after the batch; row: step on the shared weights",
             ),
             Arg(
                 "max_ahead",
                 "int",
                 default=-1,
-                doc="with merge=batch: when others took more rows than this during the batch, do it "
-                "again on fresh weights, up to 8 times; negative: never",
+                doc="with merge=batch: when others took more rows than this during the batch, do "
+                "it again on fresh weights, up to 8 times; negative: never",
             ),
             Arg(
                 "update",
@@ -157,7 +157,7 @@ register(
             Arg("every", "int", doc="rows of training between two looks", check=_at_least(1)),
             Arg("target", "float", default=0.0, doc="the mean log-loss to reach"),
         ),
-        doc="""The mean log-loss on rows kept apart, whenever training has come by `every` more rows.
+        doc="""The mean log-loss on rows kept apart, each time training has come by `every` rows.
 
     Stands behind SparseLogisticSGD in a worker's net, with the same start, batch_size and limit.
     The worker whose batch crosses a multiple k * every evaluates, and writes row k - 1 of

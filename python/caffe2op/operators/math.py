@@ -125,8 +125,8 @@ register(
         output_names=("Y",),
         in_place=((0, 0),),
         check=_check_pairs,
-        doc="The sum of weight_i * X_i, for tensors of one shape and one-element weights, all of them "
-        "float32 or all float64. In place on X_0 it is a step of gradient descent; done so by "
+        doc="The sum of weight_i * X_i, for tensors of one shape and one-element weights, all of "
+        "them float32 or all float64. In place on X_0 it is a step of gradient descent; done so by "
         "several threads at once, it may lose updates.",
     )
 )

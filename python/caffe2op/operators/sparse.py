@@ -42,9 +42,9 @@ register(
         (1, 1),
         input_names=("DATA", "INDICES", "LENGTHS"),
         output_names=("OUTPUT",),
-        doc="Sums of rows of DATA (float32 or float64): row s of OUTPUT adds up the next LENGTHS[s] "
-        "rows that INDICES (one dimension) select. LENGTHS is int32, one dimension, none negative, "
-        "and adds up to the number of indices. The sum of no rows is 0.",
+        doc="Sums of rows of DATA (float32 or float64): row s of OUTPUT adds up the next "
+        "LENGTHS[s] rows that INDICES (one dimension) select. LENGTHS is int32, one dimension, "
+        "none negative, and adds up to the number of indices. The sum of no rows is 0.",
     )
 )
 register(
@@ -54,8 +54,8 @@ register(
         (1, 1),
         input_names=("DATA", "WEIGHTS", "INDICES", "LENGTHS"),
         output_names=("OUTPUT",),
-        doc="SparseLengthsSum, each row multiplied by its weight first. WEIGHTS has DATA's dtype, and "
-        "one element for each index.",
+        doc="SparseLengthsSum, each row multiplied by its weight first. WEIGHTS has DATA's dtype, "
+        "and one element for each index.",
     )
 )
 register(
@@ -66,8 +66,8 @@ register(
         input_names=("DATA", "INDICES", "SLICES"),
         output_names=("DATA",),
         enforce_in_place=((0, 0),),
-        doc="DATA[INDICES[k]] = SLICES[k], in place; any dtype. Where an index comes twice, the later "
-        "row stays. SLICES has the shape of INDICES, then that of a row.",
+        doc="DATA[INDICES[k]] = SLICES[k], in place; any dtype. Where an index comes twice, the "
+        "later row stays. SLICES has the shape of INDICES, then that of a row.",
     )
 )
 
@@ -90,9 +90,9 @@ register(
         output_names=("X_0",),
         enforce_in_place=((0, 0),),
         check=_check_terms,
-        doc="X_0[INDICES[k]] = X_0[INDICES[k]] * weight_0 + the sum of weight_i * X_i[k], in place and "
-        "atomic for each element: an atomic add when weight_0 is 1, else a compare-exchange loop. "
-        "All but INDICES are float32, or all float64; weights have one element; each X_i has the "
-        "shape of INDICES, then that of a row. An index that comes twice is applied twice.",
+        doc="X_0[INDICES[k]] = X_0[INDICES[k]] * weight_0 + the sum of weight_i * X_i[k], in place "
+        "and atomic for each element: an atomic add when weight_0 is 1, else a compare-exchange "
+        "loop. All but INDICES are float32, or all float64; weights have one element; each X_i has "
+        "the shape of INDICES, then that of a row. An index that comes twice is applied twice.",
     )
 )
