@@ -31,27 +31,34 @@
                    : direct_loop_##t##_##i(a, from, to, 0);                                        \
     }
 
-/* The address in `copy` is formed from a slot that was checked; a request for one that was not is
+/* The fastest of the loops, a nanosecond for three elements: a negative index is a branch here,
+ * which costs nothing where there are none, and whether all add the same value is constant. The
+ * address in `copy` is formed from a slot that was checked; a request for one that was not is
  * only a request. */
 #define PRIVATE(t, T, W, PLUS, i, I)                                                               \
     static inline int64_t private_loop_##t##_##i(const c2_adds *a, T *copy, int64_t from,          \
-                                                 int64_t to, const int64_t ahead) {                \
+                                                 int64_t to, const int64_t ahead,                  \
+                                                 const int64_t mask) {                             \
         const I *indices = a->indices;                                                             \
         const T *values = a->values;                                                               \
-        const int64_t slots = a->slots, mask = a->value_mask;                                      \
+        const uint64_t slots = (uint64_t)a->slots;                                                 \
         for (int64_t k = from; k < to; k++) {                                                      \
             if (ahead && k + ahead < to)                                                           \
-                C2_REQUEST(copy, slot_##i(indices, k + ahead, slots), sizeof(T), 1);               \
-            const uint64_t slot = slot_##i(indices, k, slots);                                     \
-            if (__builtin_expect(slot >= (uint64_t)slots, 0)) return k;                            \
+                C2_REQUEST(copy, slot_##i(indices, k + ahead, a->slots), sizeof(T), 1);            \
+            uint64_t slot = (uint64_t)(int64_t)c2_##i##_load(indices + k, C2_RELAXED);             \
+            if (__builtin_expect(slot >= slots, 0)) {                                              \
+                slot += slots;                                                                     \
+                if (slot >= slots) return k;                                                       \
+            }                                                                                      \
             copy[slot] = PLUS(T, W, copy[slot], values[k & mask]);                                 \
         }                                                                                          \
         return to;                                                                                 \
     }                                                                                              \
     static int64_t private_##t##_##i(const c2_adds *a, void *copy, int64_t from, int64_t to) {     \
-        return a->slots * (int64_t)sizeof(T) > C2_LARGE_TABLE                                      \
-                   ? private_loop_##t##_##i(a, copy, from, to, C2_AHEAD)                           \
-                   : private_loop_##t##_##i(a, copy, from, to, 0);                                 \
+        const bool large = a->slots * (int64_t)sizeof(T) > C2_LARGE_TABLE;                         \
+        if (large) return private_loop_##t##_##i(a, copy, from, to, C2_AHEAD, a->value_mask);      \
+        return a->value_mask ? private_loop_##t##_##i(a, copy, from, to, 0, -1)                    \
+                             : private_loop_##t##_##i(a, copy, from, to, 0, 0);                    \
     }
 
 /* Block by block. First every element goes both ways, without a branch on which is the right one
@@ -79,7 +86,9 @@ enum { BLOCK = 512 };
                 cold[n] = (uint32_t)slot;                                                          \
                 amount[n] = value;                                                                 \
                 n += is_cold;                                                                      \
-                sums[place] = PLUS(T, W, sums[place], is_cold ? (T)0 : value);                     \
+                /* bits, not ?:, of which gcc makes a branch for floats */                         \
+                const W kept = (W)(c2_##t##_bits(value) & (W)((W)is_cold - 1));                    \
+                sums[place] = PLUS(T, W, sums[place], c2_##t##_value(kept));                       \
             }                                                                                      \
             for (int64_t j = 0; j < C2_AHEAD; j++)                                                 \
                 C2_REQUEST(base, (uint64_t)cold[j], sizeof(T), 1);                                 \
