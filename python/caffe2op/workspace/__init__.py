@@ -184,4 +184,4 @@ def RunPlan(plan: Plan | PlanDef | ExecutionStep) -> bool:
     Every step and net is checked before the first runs. The first failure in time, of whatever
     step, is raised; concurrent steps stop after the operator that they are in, and are waited for.
     """
-    return current.workspace.compile_plan(plan)(False)
+    return current.workspace.run_plan(plan)
