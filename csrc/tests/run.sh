@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs the test programs named as arguments and adds up their results. A program that ends well
-# without a line "N passed, N failed" counts as one test; one that ends badly, or has run none, fails.
+# without a line "N passed, N failed" counts as one test; one that ends badly, or ran none, fails.
 passed=0
 failed=0
 out=$(mktemp)
