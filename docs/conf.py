@@ -23,6 +23,8 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_default_options = {"members": True, "show-inheritance": False}
 
+autodoc_mock_imports = ["jax", "tensorflow", "torch"]  # for interop's reference
+
 html_theme = "furo"
 html_title = "caffe2op"
 exclude_patterns = ["README.md"]
