@@ -9,6 +9,7 @@ import copy
 import gc
 import random
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -126,6 +127,7 @@ def test_two_runs_at_the_same_time(compilations: list[str]) -> None:
         thread.start()
     while len(compilations) < 2:  # the first still has what it compiled
         assert all(thread.is_alive() for thread in runs)
+        time.sleep(1e-4)
     put = core.Net("put")
     for _ in runs:
         put.EnqueueBlobs(["queue", "one"], ["one"])
@@ -416,10 +418,9 @@ def test_a_reset_during_the_run(compilations: list[str]) -> None:
     before = compiled_nets()
     run = threading.Thread(target=workspace.RunPlan, args=(plan,))
     run.start()
-    while not compilations:
+    while not compilations or compiled_nets() == before:  # until it has its blobs
         assert run.is_alive()
-    while compiled_nets() == before:  # until it has its blobs
-        assert run.is_alive()
+        time.sleep(1e-4)
     workspace.ResetWorkspace()
     queue.run(False)
     run.join()
