@@ -2,11 +2,12 @@
  *
  * What decides, in ns per element (Zen 5; on other processors the figures differ by half and
  * their order does not): an atomic add takes 5 whatever it hits, 15 and more when other cores
- * want the line; a plain add 0.3 in the first-level cache, 1 in the third; a slot of a private
- * copy costs 1 to make and look through, and 5 more when it is not zero at the end.
+ * want the line; a plain add 0.3 in the first-level cache, 1 in the third; 8 bytes of a private
+ * copy cost 1 to make and look through, and 5 more when they are not zero at the end.
  *
- *   private   when there are more adds than that costs: two for each slot and copy, or as many as
- *             slots where many adds fall on few of them. While the copies stay below COPIES_MOST.
+ *   private   when there are more adds than that costs: two for every 8 bytes and one more for each
+ *             further copy, or one where many adds fall on few slots. While the copies together
+ *             stay below C2_COPIES_MOST.
  *   cached    when a sample says that many adds fall on few slots: those become plain adds, and
  *             the cold ones, which are not contended, stay atomic. With other writers about, it
  *             pays from a much smaller share on.
@@ -56,11 +57,12 @@ static double repeated_share(const c2_adds *a) {
 int c2_adds_choose(const c2_adds *a, int threads, int writers, double *repeated) {
     *repeated = -1;
     if (a->n < FEW) return C2_ADD_DIRECT;
-    const bool fits = a->slots <= C2_COPIES_MOST / threads / c2_itemsize(a->dtype);
-    if (fits && a->n / (1 + threads) >= a->slots) return C2_ADD_PRIVATE;
+    const int64_t lanes = 8 / c2_itemsize(a->dtype), words = (a->slots - 1) / lanes + 1;
+    const bool fits = words <= C2_COPIES_MOST / 8 / threads;
+    if (fits && a->n / (1 + threads) >= words) return C2_ADD_PRIVATE;
     if (a->n < WORTH_A_SAMPLE) return C2_ADD_DIRECT;
     *repeated = repeated_share(a);
-    if (fits && a->n >= a->slots && *repeated >= MANY) return C2_ADD_PRIVATE;
+    if (fits && a->n >= words && *repeated >= MANY) return C2_ADD_PRIVATE;
     const double least = writers > 1 ? MANY_CONTENDED : MANY;
     return a->slots < C2_NO_SLOT && *repeated >= least ? C2_ADD_CACHED : C2_ADD_DIRECT;
 }

@@ -109,11 +109,11 @@ TEST(wrong_arguments_are_refused) {
 
 static c2_add_report chosen(int64_t slots, int64_t n, int64_t hot_slots, int threads) {
     int32_t *indices = malloc((size_t)n * sizeof *indices);
-    uint8_t *base = calloc((size_t)slots, 1), one = 1;
+    int64_t *base = calloc((size_t)slots, sizeof *base), one = 1;
     c2_add_report r;
     for (int64_t k = 0; k < n; k++)
         indices[k] = (int32_t)(next_random() % (uint64_t)(k % 2 ? hot_slots : slots));
-    CHECK_EQ(c2_add_at(C2_UINT8, base, slots, indices, C2_INT32, &one, 0, n, 0, threads, &r, NULL),
+    CHECK_EQ(c2_add_at(C2_INT64, base, slots, indices, C2_INT32, &one, 0, n, 0, threads, &r, NULL),
              C2_OK);
     free(indices);
     free(base);
@@ -140,10 +140,29 @@ TEST(the_choice_suits_the_indices) {
     CHECK(repeated > 0.05 && repeated < 0.2);
     CHECK_EQ(c2_adds_choose(&a, 1, 2, &repeated), C2_ADD_CACHED);
     free(indices);
-    /* Copies of 40 MB: one is allowed, two are not. */
-    a = (c2_adds){
-        .dtype = C2_INT64, .index_dtype = C2_INT32, .slots = 5000000, .n = INT64_C(1) << 40};
+    /* Copies of 40 MB: one is allowed, two are not. Half as large, they pay at half the adds. */
+    static int32_t few[2048];
+    a = (c2_adds){.dtype = C2_INT64, .index_dtype = C2_INT32, .slots = 5000000, .indices = few};
+    a.n = 15000000;
     CHECK_EQ(c2_adds_choose(&a, 1, 1, &repeated), C2_ADD_PRIVATE);
+    CHECK(repeated == -1);
+    a.slots = 1000;
+    a.n = 2048;
+    CHECK_EQ(c2_adds_choose(&a, 1, 1, &repeated), C2_ADD_PRIVATE);
+    a.n = 1024;
+    CHECK_EQ(c2_adds_choose(&a, 1, 1, &repeated), C2_ADD_DIRECT);
+    a.dtype = C2_FLOAT32;
+    CHECK_EQ(c2_adds_choose(&a, 1, 1, &repeated), C2_ADD_PRIVATE);
+    a.n = 63;
+    a.slots = 1;
+    CHECK_EQ(c2_adds_choose(&a, 1, 1, &repeated), C2_ADD_DIRECT);
+    const int64_t big = 5000000;
+    indices = calloc((size_t)(4 * big), sizeof *indices);
+    a = (c2_adds){.dtype = C2_INT64, .index_dtype = C2_INT32, .slots = big, .indices = indices};
+    a.n = 4 * big;
+    CHECK_EQ(c2_adds_choose(&a, 2, 2, &repeated), C2_ADD_CACHED);
+    CHECK(repeated > 0.9);
+    free(indices);
 }
 
 /* ---- together --------------------------------------------------------------------------- */

@@ -114,10 +114,10 @@ def hot(n: int, slots: int) -> Array:
     ],
 )
 def test_the_choice_suits_the_indices(slots: int, indices: Array, method: str) -> None:
-    report = AtomicArray(np.zeros(slots, np.float32)).add_at(indices, 1.0, explain=True)
+    report = AtomicArray(np.zeros(slots)).add_at(indices, 1.0, explain=True)
     assert isinstance(report, AddReport)
     assert (report.method, report.threads, report.writers) == (method, 1, 1)
-    wanted = {"direct": 0, "private": 4 * slots}.get(method)
+    wanted = {"direct": 0, "private": 8 * slots}.get(method)
     assert report.scratch == wanted or (method == "cached" and 0 < report.scratch < 400_000)
 
 

@@ -34,7 +34,7 @@ def total(*xs: Array) -> Array:
     return out
 
 
-def weighted_sum(*inputs: Array) -> Array:
+def weighted_sum(*inputs: Array, atomic: bool = False) -> Array:
     out = np.asarray(inputs[0] * inputs[1].ravel()[0])
     for x, w in zip(inputs[2::2], inputs[3::2], strict=True):
         out = np.asarray(out + x * w.ravel()[0])
