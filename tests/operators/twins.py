@@ -35,10 +35,10 @@ def total(*xs: Array) -> Array:
 
 
 def weighted_sum(*inputs: Array, atomic: bool = False) -> Array:
-    out = np.asarray(inputs[0] * inputs[1].ravel()[0])
-    for x, w in zip(inputs[2::2], inputs[3::2], strict=True):
-        out = np.asarray(out + x * w.ravel()[0])
-    return out
+    products = [x * w.ravel()[0] for x, w in zip(inputs[::2], inputs[1::2], strict=True)]
+    if atomic and len(products) > 1:  # what is added is summed first
+        return np.asarray(products[0] + total(*products[1:]))
+    return total(*products)
 
 
 def sigmoid(x: Array) -> Array:
