@@ -5,9 +5,10 @@
  * want the line; a plain add 0.3 in the first-level cache, 1 in the third; 8 bytes of a private
  * copy cost 1 to make and look through, and 5 more when they are not zero at the end.
  *
- *   private   when there are more adds than that costs: two for every 8 bytes and one more for each
- *             further copy, or one where many adds fall on few slots. While the copies together
- *             stay below C2_COPIES_MOST.
+ *   private   when there are more adds than that costs: for every 8 bytes of the array 1.75, and a
+ *             quarter more for each further thread, whose copy is to be made and looked through
+ *             as well; or one where many adds fall on few slots. While the copies together stay
+ *             below C2_COPIES_MOST.
  *   cached    when a sample says that many adds fall on few slots: those become plain adds, and
  *             the cold ones, which are not contended, stay atomic. With other writers about, it
  *             pays from a much smaller share on.
@@ -59,7 +60,7 @@ int c2_adds_choose(const c2_adds *a, int threads, int writers, double *repeated)
     if (a->n < FEW) return C2_ADD_DIRECT;
     const int64_t lanes = 8 / c2_itemsize(a->dtype), words = (a->slots - 1) / lanes + 1;
     const bool fits = words <= C2_COPIES_MOST / 8 / threads;
-    if (fits && a->n / (1 + threads) >= words) return C2_ADD_PRIVATE;
+    if (fits && a->n / (6 + threads) >= words / 4) return C2_ADD_PRIVATE;
     if (a->n < WORTH_A_SAMPLE) return C2_ADD_DIRECT;
     *repeated = repeated_share(a);
     if (fits && a->n >= words && *repeated >= MANY) return C2_ADD_PRIVATE;

@@ -73,7 +73,12 @@ def test_scatter_weighted_sum(table: tuple[Array, Array], terms: int, w0: float,
             np.full((1,) if k else (), rng.standard_normal()).astype(x0.dtype),
         ]
     inputs = x0, np.array([w0], x0.dtype), indices, *pairs
-    same(run("ScatterWeightedSum", *inputs, in_place=0), twin("ScatterWeightedSum", *inputs))
+    got = run("ScatterWeightedSum", *inputs, in_place=0)
+    if w0 == 1 and x0.size == len(x0) and indices.size >= 64:  # by add_at: in an order of its own
+        want = twin("ScatterWeightedSum", *inputs)
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-3)
+    else:
+        same(got, twin("ScatterWeightedSum", *inputs))
 
 
 @settings(max_examples=150, deadline=None)
