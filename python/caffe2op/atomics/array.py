@@ -185,17 +185,17 @@ class AtomicArray(Array):
           faster instruction that is atomic.
         - "adds": other calls of ``add(..., among="adds")`` in this process, on the same
           addresses, through this view or any other. As fast as ``+=``: plain adds, under a lock
-          for each 16 KB. **Not** fetch_add, add_at, add(among="all"), operators or other
+          for each 64 KB. **Not** fetch_add, add_at, add(among="all"), operators or other
           processes: at the same moment on the same elements, one of the two may be lost.
         - an AtomicArray of int64 or uint64, zero at first and used for nothing else: other calls
           with the same locks, of any process, when all of them are on the same whole array. As
-          fast. 512 elements are plenty.
+          fast. 64 elements are plenty.
 
         Errors as in :meth:`add_at`, and TypeError or ValueError for another ``among``; also
         OwnerDiedError, with locks, when a process has died in its add: some of its values may be
         missing, these have all been added. RuntimeError when this thread holds one of the locks.
         Values that overlap the array are copied first. Releases the GIL; with "all" never
-        blocks, else for the others' adds to 16 KB; relaxed order.
+        blocks, else for the others' adds to 64 KB; relaxed order.
         """
         self._check_numeric("add")
         given = self._unshared(as_values(values, self.dtype))
