@@ -40,7 +40,9 @@ int64_t c2_adds_cached(const c2_adds *a, void *sums, int64_t from, int64_t to);
 /* The sums of the hot slots, atomically to where they belong. */
 void c2_adds_flush(const c2_adds *a, const void *sums);
 
-/* Private copies of one call take no more bytes than this, all together. */
+/* A private copy takes no more bytes than this (one that the third-level cache does not hold is no
+ * faster to add to than the array), and those of one call all together no more than that. */
+#define C2_COPY_MOST   ((int64_t)16 << 20)
 #define C2_COPIES_MOST ((int64_t)64 << 20)
 
 /* A method for this call, where the caller leaves the choice; sets *repeated. Looks at indices

@@ -7,8 +7,8 @@
  *
  *   private   when there are more adds than that costs: for every 8 bytes of the array 1.75, and a
  *             quarter more for each further thread, whose copy is to be made and looked through
- *             as well; or one where many adds fall on few slots. While the copies together stay
- *             below C2_COPIES_MOST.
+ *             as well; or one where many adds fall on few slots. While a copy is at most
+ *             C2_COPY_MOST: a plain add that misses the cache costs what an atomic one does.
  *   cached    when a sample says that many adds fall on few slots: those become plain adds, and
  *             the cold ones, which are not contended, stay atomic. With other writers about, it
  *             pays from a much smaller share on.
@@ -59,7 +59,7 @@ int c2_adds_choose(const c2_adds *a, int threads, int writers, double *repeated)
     *repeated = -1;
     if (a->n < FEW) return C2_ADD_DIRECT;
     const int64_t lanes = 8 / c2_itemsize(a->dtype), words = (a->slots - 1) / lanes + 1;
-    const bool fits = words <= C2_COPIES_MOST / 8 / threads;
+    const bool fits = words <= C2_COPY_MOST / 8 && words <= C2_COPIES_MOST / 8 / threads;
     if (fits && a->n / (6 + threads) >= words / 4) return C2_ADD_PRIVATE;
     if (a->n < WORTH_A_SAMPLE) return C2_ADD_DIRECT;
     *repeated = repeated_share(a);

@@ -140,9 +140,10 @@ TEST(the_choice_suits_the_indices) {
     CHECK(repeated > 0.05 && repeated < 0.2);
     CHECK_EQ(c2_adds_choose(&a, 1, 2, &repeated), C2_ADD_CACHED);
     free(indices);
-    /* Copies of 40 MB: one is allowed, two are not. Half as large, they pay at half the adds. */
+    /* Copies of 16 MB: four are allowed, eight are not. Half as large, they pay at half the adds.
+     */
     static int32_t few[2048];
-    a = (c2_adds){.dtype = C2_INT64, .index_dtype = C2_INT32, .slots = 5000000, .indices = few};
+    a = (c2_adds){.dtype = C2_INT64, .index_dtype = C2_INT32, .slots = 1 << 21, .indices = few};
     a.n = 15000000;
     CHECK_EQ(c2_adds_choose(&a, 1, 1, &repeated), C2_ADD_PRIVATE);
     CHECK(repeated == -1);
@@ -156,12 +157,15 @@ TEST(the_choice_suits_the_indices) {
     a.n = 63;
     a.slots = 1;
     CHECK_EQ(c2_adds_choose(&a, 1, 1, &repeated), C2_ADD_DIRECT);
-    const int64_t big = 5000000;
+    const int64_t big = 1 << 21;
     indices = calloc((size_t)(4 * big), sizeof *indices);
     a = (c2_adds){.dtype = C2_INT64, .index_dtype = C2_INT32, .slots = big, .indices = indices};
     a.n = 4 * big;
-    CHECK_EQ(c2_adds_choose(&a, 2, 2, &repeated), C2_ADD_CACHED);
+    CHECK_EQ(c2_adds_choose(&a, 4, 4, &repeated), C2_ADD_PRIVATE);
+    CHECK_EQ(c2_adds_choose(&a, 8, 8, &repeated), C2_ADD_CACHED);
     CHECK(repeated > 0.9);
+    a.slots++;
+    CHECK_EQ(c2_adds_choose(&a, 1, 1, &repeated), C2_ADD_CACHED);
     free(indices);
 }
 

@@ -106,10 +106,10 @@ class AtomicArray(Array):
         zeroed copy of the array, one for each thread, and adds that (best when there are more
         values than elements); "cached" does so for the hot elements alone, which it finds in a
         sample (best when many values fall on few elements of a large array). "auto" chooses by
-        the sizes, by that sample, and by how many threads are in such calls now; its copies
-        never take more than 64 MB. ``threads``: at most so many threads share the work, the
-        caller's among them; none is woken for less than 8192 values. ``explain=True`` returns an
-        :class:`AddReport` of what was done.
+        the sizes, by that sample, and by how many threads are in such calls now; a copy never
+        takes more than 16 MB, all of them together 64 MB. ``threads``: at most so many threads
+        share the work, the caller's among them; none is woken for less than 8192 values.
+        ``explain=True`` returns an :class:`AddReport` of what was done.
 
         IndexError for an index out of range, TypeError or OverflowError for values that do not
         fit the dtype, ValueError for another shape, method or number of threads, MemoryError
