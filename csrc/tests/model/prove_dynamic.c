@@ -33,6 +33,14 @@ static void helper_only(void) { /* the caller works nowhere: it only waits */
     const c2_lanes lanes = {.count = 1, .of_caller = -1, .workers = 1, .of_helper = of_helper};
     executor = c2_dynamic_new(net, graph, &lanes);
 }
+static void barrier(void) { /* an AsyncNetBarrier in the middle: two before it, two after it */
+    MAKE_NET(5, {0, 2}, {1, 2}, {2, 3}, {2, 4});
+    make_executor(2);
+}
+static void three_workers(void) {
+    MAKE_NET(3, {0, 2});
+    make_executor(3);
+}
 static void failing(void) {
     fails_at = 1;
     diamond();
@@ -54,6 +62,11 @@ static void caller_of_failure(void) {
     stopped();
 }
 
+static void caller_to_be_stopped(void) {
+    c2_dynamic_run(executor, 0, &run, NULL, NULL);
+    cancelled();
+}
+
 #define TEST(text, how, who, ...)                                                                  \
     {                                                                                              \
         .name = text, .setup = how, .threads = {who}, .bounds = {__VA_ARGS__}                      \
@@ -64,11 +77,25 @@ static const model_test tests[] = {
     TEST("a diamond", diamond, caller, .stale = 1, .spins = 1, .preemptions = 2),
     TEST("a diamond, no stale loads", diamond, caller, .spins = 2, .preemptions = 3),
     TEST("one before three", fan, caller, .stale = 1, .spins = 2, .preemptions = 2),
+    TEST("a barrier between two and two", barrier, caller, .spins = 2, .preemptions = 2),
+    TEST("the system refuses the helper", diamond, caller, .stale = 1, .spins = 1, .refusals = 1,
+         .preemptions = 2),
     TEST("two lanes", two_lanes, caller, .stale = 1, .spins = 2, .preemptions = 2),
     TEST("the caller only waits", helper_only, caller, .stale = 1, .spins = 2, .preemptions = 3),
     TEST("two runs, sleeps end for no reason", independent, caller_of_two_runs, .spins = 1,
          .spurious = 1, .preemptions = 2),
     TEST("an operator fails", failing, caller_of_failure, .stale = 1, .spins = 1, .preemptions = 2),
+    {.name = "3 workers, two helpers",
+     .setup = three_workers,
+     .threads = {caller},
+     .bounds = {.spins = 1, .preemptions = 2},
+     .long_only = true},
+    /* c2_run_stop rings no bell: a worker that sleeps sees it at the end of its 50 ms. */
+    {.name = "stopped by another thread",
+     .setup = diamond,
+     .threads = {caller_to_be_stopped, canceller},
+     .patience = 60 * 1000 * 1000,
+     .bounds = {.stale = 1, .spins = 1, .preemptions = 2}},
     {0}};
 
 int main(int argc, char **argv) {

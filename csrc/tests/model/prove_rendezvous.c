@@ -48,7 +48,11 @@ static void party(void) {
 
 /* Comes once, and may give up. */
 static void guest(void) {
-    status_of[model_self()] = arrive();
+    const int me = model_self() - 1;
+    work[me][0] = 1;
+    const int status = status_of[me + 1] = arrive();
+    for (int k = 0; k < parties && status == C2_OK && model_size() == parties; k++)
+        MODEL_CHECK(work[k][0] == 1);
 }
 
 static void stopper(void) {

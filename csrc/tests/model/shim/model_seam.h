@@ -27,4 +27,10 @@ int model_snprintf(char *to, size_t size, const char *format, ...)
 #define __builtin_ia32_pause c2_os_relax
 void c2_os_relax(void);
 
+/* Orders that atomic.h has no need of, for weaken.awk. */
+#define swap_rlx(p, v) atomic_exchange_explicit((p), (v), memory_order_relaxed)
+#define add_acq(p, v)  atomic_fetch_add_explicit((p), (v), memory_order_acquire)
+#define sub_acq(p, v)  atomic_fetch_sub_explicit((p), (v), memory_order_acquire)
+#define sub_rel(p, v)  atomic_fetch_sub_explicit((p), (v), memory_order_release)
+
 #endif
