@@ -57,6 +57,14 @@ static void caller_of_two_runs(void) {
     caller();
 }
 
+/* Nobody touches the executor, or the blobs, once the run has returned. */
+static void caller_who_frees(void) {
+    caller();
+    c2_dynamic_free(executor);
+    for (int v = 0; v < OPS; v++)
+        result[v] = 0;
+}
+
 static void caller_of_failure(void) {
     c2_dynamic_run(executor, 0, &run, NULL, NULL);
     stopped();
@@ -80,6 +88,7 @@ static const model_test tests[] = {
     TEST("a barrier between two and two", barrier, caller, .spins = 2, .preemptions = 2),
     TEST("the system refuses the helper", diamond, caller, .stale = 1, .spins = 1, .refusals = 1,
          .preemptions = 2),
+    TEST("freed right after the run", independent, caller_who_frees, .spins = 1, .preemptions = 3),
     TEST("two lanes", two_lanes, caller, .stale = 1, .spins = 2, .preemptions = 2),
     TEST("the caller only waits", helper_only, caller, .stale = 1, .spins = 2, .preemptions = 3),
     TEST("two runs, sleeps end for no reason", independent, caller_of_two_runs, .spins = 1,

@@ -55,6 +55,14 @@ static void caller_of_two_runs(void) {
     caller();
 }
 
+/* Nobody touches the executor, or the blobs, once the run has returned. */
+static void caller_who_frees(void) {
+    caller();
+    c2_static_free(executor);
+    for (int v = 0; v < OPS; v++)
+        result[v] = 0;
+}
+
 static void caller_of_failure(void) {
     c2_static_run(executor, &run, NULL, NULL);
     stopped();
@@ -75,6 +83,8 @@ static const model_test tests[] = {
     TEST("a diamond", diamond, caller, .stale = 1, .spins = 1, .preemptions = 3),
     TEST("waits in both directions", crossing, caller, .stale = 1, .spins = 1, .preemptions = 3),
     TEST("three rows of two", three_rows, caller, .stale = 1, .spins = 1, .preemptions = 2),
+    TEST("freed right after the run", independent, caller_who_frees, .stale = 1, .spins = 1,
+         .preemptions = 3),
     TEST("a barrier between two and two", barrier, caller, .stale = 1, .spins = 1,
          .preemptions = 3),
     {.name = "3 workers, two helpers",
