@@ -72,7 +72,7 @@ static void stopped(void) {
         MODEL_CHECK(runs[graph->succs[k]] == 0);
 }
 
-/* After somebody's c2_run_stop: nobody is still at it, and what ran had its predecessors' results. */
+/* After somebody's c2_run_stop: nobody is still at it, and what ran had its predecessors. */
 static void cancelled(void) {
     MODEL_CHECK(run.status == C2_OK);
     for (int v = 0; v < graph->n; v++) {
