@@ -162,7 +162,7 @@ static int run_test(const char *subject, const model_test *test, int mutant) {
     }
     const double begin = seconds();
     M->executions = M->states = M->most = 0;
-    enum verdict v = explore(test, &bounds, begin + (M->briefly ? 10 : 120), &cut);
+    enum verdict v = explore(test, &bounds, begin + (!M->briefly ? 300 : mutant ? 10 : 60), &cut);
     const uint64_t executions = M->executions, states = M->states;
     const char *text = verdicts[v];
     int good = !cut && strcmp(text, test->fails ? test->fails : verdicts[HOLDS]) == 0;

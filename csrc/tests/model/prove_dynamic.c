@@ -104,7 +104,8 @@ static const model_test tests[] = {
      .setup = diamond,
      .threads = {caller_to_be_stopped, canceller},
      .patience = 60 * 1000 * 1000,
-     .bounds = {.stale = 1, .spins = 1, .preemptions = 2}},
+     .bounds = {.stale = 1, .spins = 1, .preemptions = 2},
+     .long_only = true},
     {0}};
 
 int main(int argc, char **argv) {
