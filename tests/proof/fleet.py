@@ -16,7 +16,8 @@ import signal
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -97,6 +98,28 @@ class Fleet:
         self.pids[number] = 0
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         assert status == -signal.SIGKILL, f"worker {number} had ended by itself with {status}"
+
+
+def killings(
+    size: int, body: Body, times: int, seed: int, progress: Callable[[int], int], most: float
+) -> Iterator[tuple[Fleet, int]]:
+    """The fleet, and who is to be killed now, so often. Every worker gets as far as one step of
+    `progress` before its turn comes, and up to `most` seconds of random time more; the caller
+    kills it, and finds another one in its place the next time."""
+    rng = random.Random(seed)
+    with Fleet(size, body) as workers:
+        at_start = [progress(number) for number in range(size)]
+        for turn in range(times):
+            number = turn % size
+            await_("a new worker's first step", partial(_beyond, progress, number, at_start))
+            pause(rng, most)
+            yield workers, number
+            at_start[number] = progress(number)
+            workers.start(number)
+
+
+def _beyond(progress: Callable[[int], int], number: int, before: list[int]) -> bool:
+    return progress(number) > before[number]
 
 
 def pause(rng: random.Random, most: float) -> None:

@@ -35,7 +35,7 @@ def explained(subject: Subject, recording: Recording) -> bool:
 
 
 def check(subject: Subject, way: str, seed: int, calls: int = 100) -> Recording:
-    """Record and decide. AssertionError, with what repeats it, for a history without explanation."""
+    """Record and decide. AssertionError, with what repeats it, where no order explains it."""
     with own_workspace():
         recording = record(subject, way, seed, calls=calls)
     assert explained(subject, recording), (

@@ -3,6 +3,8 @@ twins that are broken on purpose, which have to be refused."""
 
 from __future__ import annotations
 
+import itertools
+
 import histories
 import pytest
 from subjects import BROKEN, REAL, Subject
@@ -39,7 +41,7 @@ def test_workers_do_run_at_the_same_time(way: str) -> None:
     def overlaps(seed: int) -> bool:
         for history in histories.check(REAL[0], way, seed).histories:
             operations = sorted(history, key=lambda op: op.began)
-            pairs = zip(operations, operations[1:], strict=False)
+            pairs = itertools.pairwise(operations)
             if any(a.ended >= b.began and a.worker != b.worker for a, b in pairs):
                 return True
         return False
