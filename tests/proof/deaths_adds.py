@@ -45,10 +45,9 @@ def _kill(
     def steps(number: int) -> int:
         return int(acknowledged[number].sum())
 
-    deaths = 0
-    for workers, number in fleet.killings(WORKERS, work, times, seed, steps, 5e-4):
+    killings = fleet.killings(WORKERS, work, times, seed, steps, 5e-4)
+    for deaths, (workers, number) in enumerate(killings, 1):
         workers.kill(number)
-        deaths += 1
         check(deaths)
 
 
