@@ -25,10 +25,12 @@ from identity import NOT_TAKEN, SPACE, START, TOLD, another, part, try_to_take, 
 from caffe2op.asyncnet import Rendezvous
 from caffe2op.atomics import AtomicArray, Mutex, OwnerDiedError
 
+KILLS = 40
+
 
 def test_killed_around_a_mutex() -> None:
-    scene = deaths_lock.kill(150)
-    assert scene.deaths == sum(scene.doing_when_killed.values()) == 150
+    scene = deaths_lock.kill(KILLS * 2)
+    assert scene.deaths == sum(scene.doing_when_killed.values()) == KILLS * 2
     assert scene.words[deaths_lock.TOLD] >= len(scene.take_over) > 0
     # About 50 ms are stated; the rest is for a machine that has other work.
     assert float(np.median(scene.take_over)) < 0.06
@@ -40,15 +42,15 @@ def test_stopped_owners_are_not_robbed() -> None:
 
 
 def test_killed_inside_bulk_adds() -> None:
-    deaths_adds.add(60)
+    deaths_adds.add(KILLS)
 
 
 def test_killed_inside_training() -> None:
-    deaths_adds.train(60)
+    deaths_adds.train(KILLS)
 
 
 def test_killed_at_a_rendezvous() -> None:
-    deaths_rendezvous.kill(60)
+    deaths_rendezvous.kill(KILLS)
 
 
 def test_a_meeting_whose_last_party_died_before_it_woke_the_others() -> None:

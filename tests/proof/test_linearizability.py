@@ -211,7 +211,7 @@ def histories(draw: st.DrawFn, kinds: list[str]) -> list[Operation]:
 def test_as_the_slow_twin(name: str) -> None:
     model, kinds = MODELS[name]
 
-    @settings(max_examples=150, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=100, deadline=None, derandomize=True, database=None)
     @given(histories(kinds))
     def check(history: list[Operation]) -> None:
         assert (linearization(history, model) is not None) == every_order(history, model)

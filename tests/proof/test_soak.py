@@ -19,7 +19,7 @@ SCRIPT = Path(soak.__file__)
 
 def test_everything_at_once_and_nothing_grows() -> None:
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), "--seconds", "5", "--increments", "2e7"],
+        [sys.executable, str(SCRIPT), "--seconds", "4", "--increments", "2e7"],
         capture_output=True,
         text=True,
         check=False,
