@@ -11,7 +11,16 @@ import importlib
 from importlib import metadata
 from typing import Any
 
-_MODULES = ("asyncnet", "atomics", "core", "operators", "workspace")
+_MODULES = (
+    "asyncnet",
+    "atomics",
+    "brew",
+    "core",
+    "model_helper",
+    "operators",
+    "optimizer",
+    "workspace",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -106,6 +106,8 @@ class _Builder:
         known, binding = schema.entry(op.type)
         schema.check_blobs(op, known)
         packed = schema.pack_args(op, known)
+        if binding.prepare is not None:
+            binding.prepare()
         if op.device_option is not None:
             check_device(schema.describe(op), op.device_option)
         if op.control_input:
