@@ -16,7 +16,9 @@
  * (Adagrad); Kingma, Ba, ICLR 2015 (Adam).
  */
 #include <tgmath.h>
+#include <string.h>
 #include "kernel_check.h"
+#include "scalar.h"
 #include "update.h"
 
 enum { BLOCK = 1024 };
@@ -52,7 +54,7 @@ static int sgd(c2_context *c) {
     int status = c2_update_in_place(c, 0, 0);
     if (!status) status = take_like(c, 0, (const int[]){1}, 1, x);
     if (!status) status = c2_in_real(c, 2, &lr);
-    if (!status) status = c2_update_begin(c, 0, 3, &u);
+    if (!status) status = c2_update_begin(c, 0, 3, x[0]->data, &u);
     if (status) return status;
     if (x[0]->dtype == C2_FLOAT32)
         apply_f32(&u, x[0]->data, x[1]->data, (float)lr, x[0]->size);
@@ -97,7 +99,7 @@ static int momentum_sgd(c2_context *c) {
     if (status) return status;
     const c2_tensor *step = c2_out_like(c, 0, x[0]), *m = step ? c2_out_like(c, 1, x[0]) : NULL;
     if (!m) return C2_NO_MEMORY;
-    if (updates && (status = c2_update_begin(c, 2, 4, &u))) return status;
+    if (updates && (status = c2_update_begin(c, 2, 4, x[2]->data, &u))) return status;
     if (step->dtype == C2_FLOAT32) {
         momentum_f32(&s, x[0]->data, x[1]->data, step->data, m->data, step->size);
         if (updates) apply_f32(&u, x[2]->data, step->data, -1, step->size);
@@ -144,7 +146,7 @@ static int adagrad(c2_context *c) {
     if (!status) status = c2_update_in_place(c, 1, 1);
     if (!status) status = take_like(c, 0, (const int[]){1, 2}, 2, x);
     if (!status) status = c2_in_real(c, 3, &lr);
-    if (!status) status = c2_update_begin(c, 2, 4, &u);
+    if (!status) status = c2_update_begin(c, 2, 4, x[0]->data, &u);
     if (status) return status;
     if (x[0]->dtype == C2_FLOAT32)
         adagrad_f32(&u, c->args, (float)lr, x[0]->data, x[1]->data, x[2]->data, x[0]->size);
@@ -190,7 +192,7 @@ static int adam(c2_context *c) {
     if (!iteration) return C2_TYPE;
     const double t = (double)c2_i64_load(iteration, C2_RELAXED) + 1;
     if (t < 1) return c2_fail(c, C2_VALUE, "input 5: iteration %g, at least 0 expected", t - 1);
-    if ((status = c2_update_begin(c, 3, 6, &u))) return status;
+    if ((status = c2_update_begin(c, 3, 6, x[0]->data, &u))) return status;
     lr *= sqrt(1 - pow(c->args[1].f, t)) / (1 - pow(c->args[0].f, t));
     if (x[0]->dtype == C2_FLOAT32)
         adam_f32(&u, c->args, (float)lr, x[0]->data, x[1]->data, x[2]->data, x[3]->data,

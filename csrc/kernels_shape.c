@@ -9,19 +9,24 @@
 
 /* ---- Reshape(X [, shape]) -> reshaped, old_shape. Argument 0: shape ------------------------ */
 
-/* 0 keeps the dimension of X, one -1 is what is left. */
+/* 0 keeps the dimension of X, one -1 is what is left. Where X is empty and no dimension is left
+ * open, a 0 is a 0: the old shape of an empty tensor leads back to it. */
 static int wanted_shape(c2_context *c, const c2_tensor *x, int64_t *shape, int *ndim) {
     const c2_tensor *given = c->n_in > 1 ? c2_in(c, 1, C2_INT64) : NULL;
     if (c->n_in > 1 && !given) return C2_TYPE;
     const int64_t n = given ? given->size : c->args[0].count;
     if (n > 8) return c2_fail(c, C2_SHAPE, "a shape of %lld dimensions, at most 8", (long long)n);
     *ndim = (int)n;
-    int64_t known = 1;
-    int open = -1;
+    bool keeps = x->size > 0;
     for (int d = 0; d < *ndim; d++) {
         shape[d] =
             given ? c2_i64_load((const int64_t *)given->data + d, C2_RELAXED) : c->args[0].ints[d];
-        if (shape[d] == 0 && d < x->ndim) shape[d] = x->shape[d];
+        keeps = keeps || shape[d] == -1;
+    }
+    int64_t known = 1;
+    int open = -1;
+    for (int d = 0; d < *ndim; d++) {
+        if (shape[d] == 0 && keeps && d < x->ndim) shape[d] = x->shape[d];
         if (shape[d] == -1 && open < 0) {
             open = d;
             continue;

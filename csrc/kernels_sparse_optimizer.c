@@ -5,7 +5,9 @@
  * that another thread changed in between ends the operator after a part of its work.
  */
 #include <tgmath.h>
+#include <string.h>
 #include "kernel_check.h"
+#include "scalar.h"
 #include "update.h"
 
 static inline int64_t integer_at(const c2_tensor *t, int64_t k) {
@@ -113,7 +115,7 @@ static int sparse_adagrad(c2_context *c) {
     double lr;
     c2_update u;
     if ((status = c2_in_real(c, 4, &lr))) return status;
-    if ((status = c2_update_begin(c, 1, 5, &u))) return status;
+    if ((status = c2_update_begin(c, 1, 5, p->data, &u))) return status;
     const int64_t bad =
         p->dtype == C2_FLOAT32
             ? adagrad_rows_f32(&u, lr, c->args[0].f, p, h->data, indices, g->data, row)

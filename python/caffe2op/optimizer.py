@@ -5,8 +5,8 @@ Each adds to `model.net` the iteration counter, the learning rate and one update
 with blobs for what an optimizer keeps. `base_learning_rate` is positive to descend. Further
 arguments are those of the LearningRate operator: policy, gamma, stepsize, ...
 
-`update` is "atomic" (no update is lost when replicas share parameters), "locked" (needs `mutex`, a
-blob) or "racy": see caffe2op.operators.optimizer. `own` is put before the names of the blobs that
+`update` is "atomic" (no update is lost when replicas share parameters), "locked" (nor then, and
+faster; processes need `mutex`, a blob in shared memory) or "racy": see caffe2op.operators.optimizer. `own` is put before the names of the blobs that
 the optimizer keeps: replicas that share parameters have counters and moments of their own.
 """
 
@@ -128,8 +128,8 @@ class _Builder:
             raise ValueError(
                 f"model {model.name!r} has no gradients: call AddGradientOperators first"
             )
-        if (update == "locked") != (mutex is not None):
-            raise ValueError(f"a mutex goes with update='locked', got {update!r} and {mutex!r}")
+        if mutex is not None and update != "locked":
+            raise ValueError(f"a mutex goes with update='locked', got update={update!r}")
         self._model = model
         self._update = update
         self._mutex = [] if mutex is None else [mutex]

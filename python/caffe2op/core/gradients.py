@@ -110,6 +110,8 @@ class _WayBack:
                 [self._new_name(f"{name}_grad") for name, _ in inputs],
             )
             maker(request)
+            if not any(wanted[k] for k in request.gradients):
+                return  # it is for constants only
             used = [inputs[k] for k in sorted(request.inputs_used)]
             for name, version in [*used, *(outputs[k] for k in sorted(request.outputs_used))]:
                 if self._last[name] != version if name in self._last else version:
