@@ -106,11 +106,17 @@ def embedding(
 
 
 def softmax_with_loss(
-    model: ModelHelper, logits: BlobLike, labels: BlobLike, name: str | None = None
+    model: ModelHelper,
+    logits: BlobLike,
+    labels: BlobLike,
+    name: str = "softmax",
+    scale: float = 1.0,
 ) -> tuple[BlobReference, BlobReference]:
-    """Probabilities, and the mean of -log(probability of the label)."""
-    name = name or model.net.NextName("SoftmaxWithLoss")
-    softmax, loss = model.net.SoftmaxWithLoss([logits, labels], [f"{name}_softmax", f"{name}_loss"])
+    """Probabilities, blob `name`, and the loss, blob name_loss: the mean of -log(probability of
+    the label), times scale."""
+    softmax, loss = model.net.SoftmaxWithLoss(
+        [logits, labels], [name, f"{name}_loss"], scale=scale
+    )
     return softmax, loss
 
 

@@ -21,9 +21,17 @@ from caffe2op.core.net import Net
 
 class ModelHelper:
     """A model under construction. `seed`: parameters are initialised from it, each from a stream
-    of its own; without it every initialisation gives others."""
+    of its own; without it every initialisation gives others.
 
-    def __init__(self, name: str = "model", seed: int | None = None) -> None:
+    `params_of`: another model, built by the same calls. This one is its replica: its parameters
+    are that model's, one after the other as they are asked for, and nothing is initialised."""
+
+    def __init__(
+        self,
+        name: str = "model",
+        seed: int | None = None,
+        params_of: ModelHelper | None = None,
+    ) -> None:
         self.name = name
         self.net = Net(name)
         self.param_init_net = Net(f"{name}_init")
@@ -31,6 +39,7 @@ class ModelHelper:
         self.param_to_grad: dict[BlobReference, Gradient] = {}
         """After AddGradientOperators."""
         self._seed = seed
+        self._first = params_of
 
     def create_param(
         self, name: str, shape: Iterable[int], filler: str = "XavierFill", **args: object
@@ -39,12 +48,24 @@ class ModelHelper:
         type `filler`. ValueError for a name that is one already: to share a parameter, hand its
         reference on (add_param)."""
         blob = ScopedBlobReference(name, self.net)
+        if self._first is not None:
+            return self.add_param(self._shared(blob, self._first.params))
         if blob in self.params:
             raise ValueError(f"model {self.name!r} has a parameter {str(blob)!r} already")
         if self._seed is not None and filler in ("XavierFill", "UniformFill", "GaussianFill"):
             args = {"seed": (self._seed * 1_000_003 + len(self.params)) % 2**63, **args}
         getattr(self.param_init_net, filler)([], [blob], shape=[int(n) for n in shape], **args)
         return self.add_param(blob)
+
+    def _shared(self, blob: BlobReference, params: list[BlobReference]) -> BlobReference:
+        turn = len(self.params)
+        if turn < len(params) and params[turn].GetUnscopedName() == blob.GetUnscopedName():
+            return params[turn]
+        there = str(params[turn]) if turn < len(params) else "none"
+        raise ValueError(
+            f"model {self.name!r} is a replica, but parameter {turn} is {str(blob)!r}, and "
+            f"{there!r} in the first"
+        )
 
     def add_param(self, blob: BlobLike) -> BlobReference:
         """A blob that is there already, another model's parameter say, as one of this model's."""

@@ -6,8 +6,11 @@ with blobs for what an optimizer keeps. `base_learning_rate` is positive to desc
 arguments are those of the LearningRate operator: policy, gamma, stepsize, ...
 
 `update` is "atomic" (no update is lost when replicas share parameters), "locked" (nor then, and
-faster; processes need `mutex`, a blob in shared memory) or "racy": see caffe2op.operators.optimizer. `own` is put before the names of the blobs that
-the optimizer keeps: replicas that share parameters have counters and moments of their own.
+faster; replicas in several processes need `mutex`, a blob in shared memory) or "racy": see
+caffe2op.operators.optimizer.
+
+What an optimizer keeps, its count of iterations and its moments, are blobs in the current name
+scope: replicas that share parameters have their own, which are theirs to write.
 """
 
 from __future__ import annotations
@@ -16,7 +19,8 @@ from collections.abc import Callable
 from typing import Any
 
 from caffe2op.core.gradients import Gradient
-from caffe2op.core.names import BlobLike, BlobReference
+from caffe2op.core.names import BlobLike, BlobReference, ScopedBlobReference
+from caffe2op.core.scopes import CurrentNameScope
 from caffe2op.model_helper import ModelHelper
 from caffe2op.operators.gradient import GradientSlice
 
@@ -29,11 +33,10 @@ def build_sgd(
     nesterov: bool = False,
     update: str = "atomic",
     mutex: BlobLike | None = None,
-    own: str = "",
     **learning_rate: Any,
 ) -> None:
     """Stochastic gradient descent, with momentum where it is not 0."""
-    build = _Builder(model, update, mutex, own)
+    build = _Builder(model, update, mutex)
     # MomentumSGDUpdate subtracts its step, the others add it.
     sign = 1.0 if momentum else -1.0
     rate = build.rate(sign * base_learning_rate, policy, learning_rate)
@@ -68,11 +71,10 @@ def build_adagrad(
     policy: str = "fixed",
     update: str = "atomic",
     mutex: BlobLike | None = None,
-    own: str = "",
     **learning_rate: Any,
 ) -> None:
     """Adagrad; on rows alone, where a gradient is rows."""
-    build = _Builder(model, update, mutex, own)
+    build = _Builder(model, update, mutex)
     rate = build.rate(-base_learning_rate, policy, learning_rate)
 
     def dense(param: BlobReference, grad: BlobReference) -> None:
@@ -96,11 +98,10 @@ def build_adam(
     policy: str = "fixed",
     update: str = "atomic",
     mutex: BlobLike | None = None,
-    own: str = "",
     **learning_rate: Any,
 ) -> None:
     """Adam, for dense gradients."""
-    build = _Builder(model, update, mutex, own)
+    build = _Builder(model, update, mutex)
     rate = build.rate(-base_learning_rate, policy, learning_rate)
 
     def dense(param: BlobReference, grad: BlobReference) -> None:
@@ -123,7 +124,7 @@ def build_adam(
 class _Builder:
     """What the optimizers have in common."""
 
-    def __init__(self, model: ModelHelper, update: str, mutex: BlobLike | None, own: str) -> None:
+    def __init__(self, model: ModelHelper, update: str, mutex: BlobLike | None) -> None:
         if not model.param_to_grad:
             raise ValueError(
                 f"model {model.name!r} has no gradients: call AddGradientOperators first"
@@ -133,13 +134,14 @@ class _Builder:
         self._model = model
         self._update = update
         self._mutex = [] if mutex is None else [mutex]
-        self._own = own
         self._init = model.param_init_net
         self.iteration = self._kept("optimizer_iteration")
 
     def _kept(self, name: str) -> BlobReference:
         """A blob that the optimizer keeps from run to run."""
-        return BlobReference(f"{self._own}{name}", self._model.net)
+        if name.startswith(CurrentNameScope()):
+            return BlobReference(name, self._model.net)
+        return ScopedBlobReference(name, self._model.net)
 
     def _ready(self, blob: BlobReference) -> BlobReference:
         if not self._model.net.BlobIsDefined(blob):

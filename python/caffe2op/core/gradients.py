@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from caffe2op._core.suggest import suggest
 from caffe2op.core.defs import OperatorDef
-from caffe2op.core.names import BlobLike, BlobReference, references
+from caffe2op.core.names import BlobLike, BlobReference, ScopedName, references
 from caffe2op.core.operator import CreateOperator
+from caffe2op.core.scopes import CurrentNameScope
 from caffe2op.operators import schema
 from caffe2op.operators.gradient import (
     GradientRequest,
@@ -180,6 +181,9 @@ class _WayBack:
         return total
 
     def _new_name(self, wanted: str) -> str:
+        """In the current name scope: replicas share parameters, not their gradients."""
+        if not wanted.startswith(CurrentNameScope()):
+            wanted = ScopedName(wanted)
         name, number = wanted, 0
         while name in self._names or self._net.BlobIsDefined(name):
             number += 1

@@ -210,6 +210,7 @@ class Net:
         Returns a dict from each blob's name to the reference of its gradient, or to a
         GradientSlice where only rows of it were read. A blob that several operators read gets the
         sum. Works back in program order; a blob that is written in place counts as a new one.
+        Gradients are blobs "x_grad", in the current name scope.
 
         ValueError, before anything is added, that names the operator: where it has no gradient (a
         mutex, counter or atomic bool operator, a user's own), or where its gradient needs a blob
