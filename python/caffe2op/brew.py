@@ -114,9 +114,7 @@ def softmax_with_loss(
 ) -> tuple[BlobReference, BlobReference]:
     """Probabilities, blob `name`, and the loss, blob name_loss: the mean of -log(probability of
     the label), times scale."""
-    softmax, loss = model.net.SoftmaxWithLoss(
-        [logits, labels], [name, f"{name}_loss"], scale=scale
-    )
+    softmax, loss = model.net.SoftmaxWithLoss([logits, labels], [name, f"{name}_loss"], scale=scale)
     return softmax, loss
 
 

@@ -1,7 +1,8 @@
 """A small network on handwritten digits, trained by replicas: python -m caffe2op.examples.mlp
 
-The model and the ways of training it are in `caffe2op.examples.mlp_training`. The same batches train one replica, several that wait for each other (synchronous) and several that do not
-(asynchronous), in turn, and a table compares steps per second and accuracy. See --help.
+The model and the ways of training it are in mlp_training.py. The same batches train one replica,
+several that wait for each other (synchronous) and several that do not (asynchronous), in turn, and
+a table compares steps per second and accuracy. See --help.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from caffe2op.atomics.shared import SharedArray
 from caffe2op.examples import mlp_training
 from caffe2op.examples.datasets import Images
 from caffe2op.examples.mlp_training import Curve, Settings
+from caffe2op.model_helper import ModelHelper
 
 Array = npt.NDArray[Any]
 
@@ -67,12 +69,12 @@ def _train(data: Images, settings: Settings, synchronous: bool) -> Curve:
             return mlp_training.follow(
                 data, settings, epoch, lambda: [shared[name].array.copy() for name in names]
             )
-        except TimeoutError:
+        except TimeoutError:  # at a meeting that somebody did not come to
             ended = {w.name: w.exitcode for w in workers if w.exitcode is not None}
             raise RuntimeError(f"processes did not come; ended with a status: {ended}") from None
         finally:
             for worker in workers:
-                worker.join(0 if worker.exitcode is None and passes.waiting else 1)
+                worker.join(1)  # after the last pass they only have to end
                 if worker.is_alive():
                     worker.terminate()
                     worker.join()
@@ -94,52 +96,49 @@ def _arrays(data: Images, settings: Settings, synchronous: bool) -> dict[str, Ar
     return arrays
 
 
-def _work(
-    k: int, settings: Settings, shared: dict[str, SharedArray], synchronous: bool
-) -> None:
+def _work(k: int, settings: Settings, shared: dict[str, SharedArray], synchronous: bool) -> None:
     """What process k does."""
     arrays = {name: one.array for name, one in shared.items()}
-    for name, array in arrays.items():
-        workspace.ShareBlob(name, array)
-    scale = 1 / settings.replicas if synchronous else 1.0
+    for name in ("x_train", "y_train", "batches", "cursor", "one", "mutex"):
+        workspace.ShareBlob(name, arrays[name])
     if synchronous:
-        models = mlp_training.replicas(settings, scale)
+        models = mlp_training.replicas(settings, scale=1 / settings.replicas)
     else:
         mutex = "mutex" if settings.update == "locked" else None
         models = mlp_training.async_models(settings, mutex)
-    model = models[k]
-    workspace.RunNetOnce(models[0].param_init_net)
-    if k > 0 and not synchronous:
-        workspace.RunNetOnce(model.param_init_net)
-    # The blobs of the parameters, and of their gradients, become the shared memory.
-    for i, p in enumerate(model.params):
+        workspace.RunNetOnce(models[k].param_init_net)  # the optimizer's own blobs
+    for i, p in enumerate(models[0].params):
         workspace.ShareBlob(p, arrays[f"parameter_{i}"])
-        for r, other in enumerate(models):
-            gradient = other.param_to_grad[p]
-            if r == k or synchronous:
-                workspace.ShareBlob(str(gradient), arrays[f"gradient_{r}_{i}"])
+        for r, model in enumerate(models if synchronous else []):
+            workspace.ShareBlob(str(model.param_to_grad[p]), arrays[f"gradient_{r}_{i}"])
+    net = models[k].net
     if synchronous:
-        _add_step(model.net, k, models, settings)
-    workspace.CreateNet(model.net)
-    data_rows = len(arrays["batches"]) // (settings.epochs * settings.replicas)
+        _add_step(net, k, models, settings, arrays)
+    workspace.CreateNet(net)
+    # A line of batches is a whole batch or, of a synchronous replica, its part of one.
+    steps = len(arrays["batches"]) // (settings.epochs * settings.replicas)
     passes = Rendezvous(settings.replicas + 1, arrays["passes"])
     passes.wait(PATIENCE)
     for _ in range(settings.epochs):
         passes.wait(PATIENCE)
-        workspace.RunNet(model.net, num_iter=data_rows)
+        workspace.RunNet(net, num_iter=steps)
         passes.wait(PATIENCE)
 
 
 def _add_step(
-    net: core.Net, k: int, models: list[Any], settings: Settings
+    net: core.Net,
+    k: int,
+    models: Sequence[ModelHelper],
+    settings: Settings,
+    arrays: dict[str, Array],
 ) -> None:
-    """Sums of the gradients, and steps, of every so many-th parameter."""
-    n = settings.replicas
+    """Once all gradients are there, sums and steps of every so many-th parameter; and once all
+    steps are done, on. The net is of the simple type: what stands later runs later."""
+    n = len(models)
     workspace.FeedBlob("lr", np.float32(-settings.lr))
-    Rendezvous(n, workspace.FetchBlob("gradients_there")).add_to(net, "gradients_there", [])
+    Rendezvous(n, arrays["gradients_there"]).add_to(net, "gradients_there", timeout=PATIENCE)
     for i, p in enumerate(models[0].params):
         if i % n == k:
-            parts = [core.BlobReference(str(m.param_to_grad[p])) for m in models]
-            total = net.Sum(parts, f"total_{i}")
-            net.SGD([p, total, "lr"], [p], update="racy")
-    Rendezvous(n, workspace.FetchBlob("steps_done")).add_to(net, "steps_done", [])
+            parts = [core.BlobReference(str(model.param_to_grad[p])) for model in models]
+            net.SGD([p, net.Sum(parts, f"total_{i}"), "lr"], [p], update="racy")
+    Rendezvous(n, arrays["steps_done"]).add_to(net, "steps_done", timeout=PATIENCE)

@@ -20,6 +20,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -94,14 +95,12 @@ def batches(data: Images, settings: Settings, parts: int) -> Array:
     return np.concatenate(passes).reshape(-1, settings.batch_size // parts)
 
 
-# ---- the model ---------------------------------------------------------------------------------------
+# ---- the model -----------------------------------------------------------------------------------
 
 
-def layers(
-    model: ModelHelper, x: core.BlobReference, sizes: Sequence[int]
-) -> core.BlobReference:
+def layers(model: ModelHelper, x: core.BlobReference, sizes: Sequence[int]) -> core.BlobReference:
     """The network: fully connected layers of these sizes, Relu between them. Returns its logits."""
-    for k, (dim_in, dim_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for k, (dim_in, dim_out) in enumerate(pairwise(sizes)):
         x = brew.fc(model, x, f"fc{k}", dim_in, dim_out)
         if k < len(sizes) - 2:
             x = brew.relu(model, x, f"relu{k}")
