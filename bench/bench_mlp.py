@@ -9,6 +9,7 @@ two at the same time.
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -87,7 +88,7 @@ def torch_code(steps: int) -> Code:
     torch = require("torch")
     torch.set_num_threads(1)
     layers: list[object] = []
-    for dim_in, dim_out in zip(SIZES, SIZES[1:], strict=False):
+    for dim_in, dim_out in pairwise(SIZES):
         layers += [torch.nn.Linear(dim_in, dim_out), torch.nn.ReLU()]
     model = torch.nn.Sequential(*layers[:-1])
     descent = torch.optim.SGD(model.parameters(), lr=0.01)

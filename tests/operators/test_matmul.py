@@ -8,9 +8,6 @@ import numpy as np
 import pytest
 from run_operator import apply, close
 
-from caffe2op import core, workspace
-from caffe2op._core import blas
-
 FLOATS = ("float32", "float64")
 SIZES = [(5, 7, 3), (1, 1, 1), (64, 784, 10), (0, 3, 2), (4, 0, 2), (4, 3, 0), (33, 65, 17)]
 
@@ -81,24 +78,3 @@ def test_dtypes_are_not_mixed() -> None:
         apply("MatMul", [np.zeros((2, 2), np.float32), np.zeros((2, 2))])
     with pytest.raises(TypeError, match=r"int32 \(2, 2\) given, float32, float64 expected"):
         apply("MatMul", [np.zeros((2, 2), np.int32)] * 2)
-
-
-def test_a_net_without_any_blas_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blas, "_loaded", [])
-    monkeypatch.setattr(blas, "_libraries", lambda: iter(()))
-    net = core.Net("needs blas")
-    net.AddExternalInput("a")
-    net.MatMul(["a", "a"], "b")
-    workspace.FeedBlob("a", np.zeros((1, 1), np.float32))
-    with pytest.raises(ImportError, match=r"pip install 'caffe2op\[nets\]'"):
-        workspace.CreateNet(net)
-
-
-def test_the_library_works_with_one_thread() -> None:
-    blas.load()
-    (library,) = blas._loaded
-    for name in ("scipy_openblas_get_num_threads64_", "openblas_get_num_threads64_"):
-        if hasattr(library, name):
-            assert library[name]() == 1
-            return
-    pytest.fail(f"{blas.path()} does not tell its threads")
