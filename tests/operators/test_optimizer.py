@@ -236,6 +236,30 @@ def test_locked_waits_for_the_mutex() -> None:
         assert word[0] == 0
 
 
+def test_a_wait_for_the_mutex_gives_the_gil_up() -> None:
+    """Short runs of a net keep the GIL; not one that may wait for Python code."""
+    with own_workspace():
+        word = np.zeros(1, np.int64)
+        workspace.ShareBlob("mutex", word)
+        workspace.FeedBlob("p", np.zeros(3, np.float32))
+        workspace.FeedBlob("g", np.ones(3, np.float32))
+        workspace.FeedBlob("lr", np.float32(1))
+        net = core.Net("locked")
+        net.AddExternalInput("p", "g", "lr", "mutex")
+        net.SGD(["p", "g", "lr", "mutex"], ["p"], update="locked")
+        workspace.CreateNet(net)
+        for _ in range(100):
+            workspace.RunNet(net)
+        mutex = Mutex(word)
+        mutex.acquire()
+        thread = threading.Thread(target=workspace.RunNet, args=(net,))
+        thread.start()
+        thread.join(0.05)
+        mutex.release()
+        thread.join()
+        assert (workspace.FetchBlob("p") == 101).all()
+
+
 def test_what_is_refused() -> None:
     p, lr = np.zeros(3, np.float32), np.float32(1)
     with pytest.raises(ValueError, match="'update' must be one of atomic, locked, racy"):

@@ -27,7 +27,15 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from caffe2op.operators.schema import Arg, Pairs, Schema, argument_values, lookup, register
+from caffe2op.operators.schema import (
+    Arg,
+    Binding,
+    Pairs,
+    Schema,
+    argument_values,
+    lookup,
+    register,
+)
 
 if TYPE_CHECKING:
     from caffe2op.core.defs import OperatorDef
@@ -88,7 +96,9 @@ def _optimizer(
             enforce_in_place=must,
             check=_check_mutex,
             doc=doc,
-        )
+        ),
+        # A mutex that is given may be one that Python code holds.
+        Binding(type_, blocks=lambda op: len(op.input) > n),
     )
 
 

@@ -82,7 +82,7 @@ class Binding:
     Python function that `python` gives for the operator.
 
     `prepare` is called before a net with such an operator is built: it loads what the kernel
-    needs, or raises.
+    needs, or raises. `blocks` tells of one operator what `Schema.waits` does of all of its type.
 
     `handle` makes the `void *` that a native kernel finds in its context (a c2_user_schema, say).
     The net keeps what it returns alive.
@@ -92,6 +92,7 @@ class Binding:
     handle: Callable[[OperatorDef], Any] | None = None
     python: Callable[[OperatorDef], PythonFunction] | None = None
     prepare: Callable[[], None] | None = None
+    blocks: Callable[[OperatorDef], bool] | None = None
 
 
 _types: dict[str, tuple[Schema, Binding]] = {}

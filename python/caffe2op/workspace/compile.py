@@ -133,7 +133,7 @@ class _Builder:
             self.foreign = True
         if packed.n:
             self.keep.append(packed)
-        if known.waits:
+        if known.waits or (binding.blocks is not None and binding.blocks(op)):
             self.waits = True
         if lib.c2_net_set(
             info.c,
