@@ -17,19 +17,35 @@
  */
 #include <tgmath.h>
 #include <string.h>
+#include "cpu.h"
 #include "kernel_check.h"
 #include "scalar.h"
 #include "update.h"
 
 enum { BLOCK = 1024 };
 
+/* Lines that another worker wrote last come from its cache, 100 ns and more each, and an atomic
+ * operation waits for every one: so they are asked for some way ahead. */
+enum { PIECE = 1024, LINE = 64 }; /* bytes */
+
+static inline void want_piece(const char *p) {
+    for (int k = 0; k < PIECE; k += LINE)
+        cpu_want_line(p + k);
+}
+
 #define APPLY(t, T, code, W)                                                                       \
     static void apply_##t(const c2_update *u, T *p, const T *by, T scale, int64_t n) {             \
-        if (u->atomic) {                                                                           \
-            c2_dense_add(code, p, by, &scale, n);                                                  \
-        } else {                                                                                   \
-            for (int64_t k = 0; k < n; k++)                                                        \
-                p[k] += scale * by[k];                                                             \
+        enum { STEP = PIECE / sizeof(T) };                                                         \
+        want_piece((const char *)p);                                                               \
+        for (int64_t from = 0; from < n; from += STEP) {                                           \
+            const int64_t m = n - from < STEP ? n - from : STEP;                                   \
+            if (n - from > STEP) want_piece((const char *)(p + from + STEP));                      \
+            if (u->atomic) {                                                                       \
+                c2_dense_add(code, p + from, by + from, &scale, m);                                \
+            } else {                                                                               \
+                for (int64_t k = from; k < from + m; k++)                                          \
+                    p[k] += scale * by[k];                                                         \
+            }                                                                                      \
         }                                                                                          \
     }
 C2_FLOAT_TYPES(APPLY)
