@@ -218,6 +218,20 @@ c2_blob *c2_context_input(c2_context *context, int index);
 c2_blob *c2_context_output(c2_context *context, int index);
 struct c2_run *c2_context_run(c2_context *context); /* the run it is part of */
 
+/* ---- matrix products (gemm.c) ------------------------------------------------------------- */
+
+/* CBLAS's gemm with 64-bit sizes: c = alpha * op(a) op(b) + beta * c. */
+typedef void (*c2_sgemm)(int order, int trans_a, int trans_b, int64_t m, int64_t n, int64_t k,
+                         float alpha, const float *a, int64_t lda, const float *b, int64_t ldb,
+                         float beta, float *c, int64_t ldc);
+typedef void (*c2_dgemm)(int order, int trans_a, int trans_b, int64_t m, int64_t n, int64_t k,
+                         double alpha, const double *a, int64_t lda, const double *b, int64_t ldb,
+                         double beta, double *c, int64_t ldc);
+
+/* The products that FC and MatMul use, from now on; both given. They are called from any number
+ * of threads at the same time, without the GIL. */
+void c2_set_gemm(c2_sgemm sgemm, c2_dgemm dgemm);
+
 /* ---- nets (net.c) ----------------------------------------------------------------------- */
 
 typedef struct c2_net c2_net;

@@ -13,7 +13,17 @@ import importlib
 from importlib import metadata
 from typing import Any
 
-_MODULES = ("asyncnet", "atomics", "core", "interop", "operators", "workspace")
+_MODULES = (
+    "asyncnet",
+    "atomics",
+    "brew",
+    "core",
+    "interop",
+    "model_helper",
+    "operators",
+    "optimizer",
+    "workspace",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -10,12 +10,13 @@ threads at the same time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from caffe2op._core import locks
 from caffe2op._core.suggest import suggest
-from caffe2op.core.defs import NetDef, OperatorDef
+from caffe2op.core.defs import NetDef
+from caffe2op.core.gradients import GradientMap, add_gradients
 from caffe2op.core.names import BlobLike, BlobReference, Blobs, ScopedBlobReference, references
 from caffe2op.core.operator import CreateOperator
 from caffe2op.operators import schema
@@ -197,25 +198,22 @@ class Net:
                 targets.append(ScopedBlobReference(name, self))
         return targets
 
-    def AddGradientOperators(self, ys: Iterable[BlobLike]) -> None:
-        """Refused: ValueError naming the first operator on the way back from `ys` that has no
-        gradient, NotImplementedError where every one could have one."""
-        wanted = {str(y) for y in references(ys)}
-        for y in sorted(wanted):
-            self.GetBlobRef(y)
-        for op in reversed(self._net.op):
-            if wanted.isdisjoint(op.output):
-                continue
-            if not _has_gradient(op):
-                raise ValueError(
-                    f"net {self._net.name!r}: {schema.describe(op)} "
-                    f"({', '.join(op.output)}) has no gradient"
-                )
-            wanted.update(op.input)
-        raise NotImplementedError(
-            f"gradient operators are not there yet: net {self._net.name!r} cannot be differentiated"
-        )
+    def AddGradientOperators(
+        self, ys: Iterable[BlobLike] | Mapping[BlobLike, BlobLike], stop: Blobs = ()
+    ) -> GradientMap:
+        """Append the operators that compute the gradients of `ys`, and say where they are.
 
+        ys: blobs, whose gradients are ones (of float32; the sum of all elements is what is
+        differentiated), or a dict from each to the blob that has its gradient. stop: blobs that
+        count as constants, such as the data: what only they need is not computed.
 
-def _has_gradient(op: OperatorDef) -> bool:
-    return schema.is_registered(op.type) and schema.lookup(op.type).gradient
+        Returns a dict from each blob's name to the reference of its gradient, or to a
+        GradientSlice where only rows of it were read. A blob that several operators read gets the
+        sum. Works back in program order; a blob that is written in place counts as a new one.
+        Gradients are blobs "x_grad", in the current name scope.
+
+        ValueError, before anything is added, that names the operator: where it has no gradient (a
+        mutex, counter or atomic bool operator, a user's own), or where its gradient needs a blob
+        that a later operator overwrites; and for a blob of `ys` that the net does not define.
+        """
+        return add_gradients(self, ys, {str(b) for b in references(stop)})
