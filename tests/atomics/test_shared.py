@@ -92,7 +92,7 @@ def test_other_arguments_that_are_refused(directory: Path) -> None:
     for not_a_shape in (1.5, "3", None, (2, "x")):
         with pytest.raises(TypeError, match=r"^shape: "):
             SharedArray.create(not_a_shape, int)  # type: ignore[arg-type]
-    for dtype in (object, complex, "S3", "no dtype"):
+    for dtype in (object, complex, "S3", "no dtype", None):
         with pytest.raises(TypeError, match=r"dtype"):
             SharedArray.create(1, dtype)
     assert names(directory) == []

@@ -1,8 +1,14 @@
 """core.Net: operators as methods, generated names, what comes from outside."""
 
+import importlib
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from caffe2op import core
+
+net_module = importlib.import_module("caffe2op.core.net")
 
 
 def test_operators_in_order_with_references() -> None:
@@ -26,6 +32,34 @@ def test_net_names_are_unique() -> None:
     for bad in ("", None, 3):
         with pytest.raises(TypeError, match="name or a NetDef"):
             core.Net(bad)
+
+
+def test_numbered_names_skip_those_that_were_asked_for() -> None:
+    asked = ["skip_2", "skip", "skip", "skip_1", "skip", "skip_2", "skip_01", "skip_01"]
+    names = [core.Net(name).Name() for name in asked]
+    assert names == [
+        "skip_2", "skip", "skip_1", "skip_1_1", "skip_3", "skip_2_1", "skip_01", "skip_01_1",
+    ]  # fmt: skip
+    assert len(set(names)) == len(names)
+    assert core.Net("skip_" + "9" * 5000).Name() == "skip_" + "9" * 5000
+
+
+@settings(deadline=None)
+@given(st.lists(st.from_regex(r"\A[xy](_[0-2]){0,3}\Z"), max_size=30))
+def test_no_name_is_given_twice(asked: list[str]) -> None:
+    before = f"unique{len(net_module._asked)}/"
+    names = [core.Net(before + name).Name() for name in asked]
+    assert len(set(names)) == len(names)
+    for name, wanted in zip(names, asked, strict=True):
+        assert name == before + wanted or name.startswith(before + wanted + "_")
+
+
+def test_nets_made_in_a_loop_take_no_memory_for_ever() -> None:
+    core.Net("loop")
+    kept = len(net_module._asked)
+    names = {core.Net("loop").Name() for _ in range(1000)}
+    assert len(names) == 1000
+    assert len(net_module._asked) == kept
 
 
 def test_outputs_left_out_get_unused_names() -> None:
