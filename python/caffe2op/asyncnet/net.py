@@ -291,7 +291,8 @@ class AsyncNet:
     def report(self) -> dict[str, Any]:
         """What `run` measured and decided: mode of the next run, runs, serial_ns (the sum of the
         operators' costs), critical_ns (the longest path), planned_ns (0: no schedule was made),
-        and the best time of each mode in ns (0: never tried)."""
+        and the best time of each mode in ns (0: never tried). During a run, each figure is as of
+        some moment of it."""
         now = ffi.new("c2_async_report *")
         lib.c2_async_report_now(self._primary.execute.all[0], now)
         names = list(MODES)
@@ -357,7 +358,8 @@ class AsyncNet:
 
     def profile(self) -> Profile:
         """Counts, means and deviations by operator and type, the critical path, the achieved
-        parallelism; str() is a table. RuntimeError before enable_profile."""
+        parallelism; str() is a table. RuntimeError before enable_profile, and while a run is
+        on."""
         if self._observation is None or not self._observation.profiled:
             raise RuntimeError(
                 f"net {self.name!r}: nothing was measured; call enable_profile() before the runs"
@@ -371,8 +373,8 @@ class AsyncNet:
         )
 
     def trace(self) -> Trace:
-        """The events kept, as Chrome-trace JSON; `save` writes it. Between runs. RuntimeError
-        before enable_trace."""
+        """The events kept, as Chrome-trace JSON; `save` writes it. RuntimeError before
+        enable_trace, and while a run is on."""
         if self._observation is None or not self._observation.capacity:
             raise RuntimeError(
                 f"net {self.name!r}: no events were kept; call enable_trace() before the runs"
