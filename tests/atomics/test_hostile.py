@@ -102,6 +102,7 @@ def test_misaligned_indices_and_values(dtype) -> None:
         ([[1], [2, 3]], ValueError, "indices: NumPy makes no array of this list"),
         ([2**70], IndexError, "indices: an int beyond 64 bits"),
         (np.ma.array([0, 1], mask=[1, 0]), TypeError, "indices: a masked array"),
+        (np.array([0, 1], object), TypeError, "indices: an array of object given"),
     ],
 )
 def test_indices_that_are_none(indices, error, text) -> None:

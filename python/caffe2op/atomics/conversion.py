@@ -23,9 +23,10 @@ def as_indices(indices: npt.ArrayLike, argument: str = "indices") -> NDArray:
     """
     given = _array(indices, argument)
     if _holds_ints_only(given):
-        beyond = next(value for value in given.flat if not -(2**63) <= value < 2**63)
-        text = str(beyond) if 0 < beyond < 2**64 else "an int beyond 64 bits"
-        raise IndexError(f"{argument}: {text} given, which is beyond int64")
+        for value in given.flat:
+            if not -(2**63) <= value < 2**63:
+                text = value if 0 < value < 2**64 else "an int beyond 64 bits"
+                raise IndexError(f"{argument}: {text} given, which is beyond int64")
     if given.size == 0 and not hasattr(indices, "dtype"):  # [] has no type of its own
         given = given.astype(np.int64)
     if given.dtype.kind not in "iu":
