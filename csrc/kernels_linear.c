@@ -23,7 +23,6 @@
  * succeeded, and a batch is done again at most TRIES times.
  */
 #include "linear.h"
-#include "net.h"
 
 /* The one place where shared weights change. */
 static inline void add_update(uint64_t *shared, float step, uint32_t updates, bool racy) {
@@ -51,6 +50,7 @@ _Static_assert(sizeof(touched) == sizeof(int64_t), "the list lies in an int64 te
 typedef struct sgd {
     c2_context *context;
     int64_t patience; /* elements and rows until the next look at whether the run is to stop */
+    bool stopped;     /* what that look said */
     rows x;
     uint64_t *shared;
     const int64_t *cursor;
@@ -70,7 +70,7 @@ typedef struct sgd {
 static inline bool tired(sgd *s, int64_t elements) {
     if ((s->patience -= elements + 1) > 0) return false;
     s->patience = PATIENCE;
-    return c2_stopping(s->context);
+    return s->stopped = c2_stopping(s->context);
 }
 
 /* A batch on the worker's own table. Returns how many features it met, or -1 - that number when
@@ -149,7 +149,7 @@ static int batch_merged(sgd *s, int64_t row, int64_t n, bool want_loss) {
                                         : run_rows(s, row, n, false, false);
         if (met < 0) {
             forget(s, -1 - met);
-            return c2_run_stopped(s->context->run) ? C2_STOPPED : C2_INDEX;
+            return s->stopped ? C2_STOPPED : C2_INDEX;
         }
         const int64_t after = c2_i64_load(s->cursor, C2_RELAXED);
         if (s->max_ahead < 0 || after - before <= s->max_ahead || try == TRIES) {

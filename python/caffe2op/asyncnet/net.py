@@ -9,9 +9,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from caffe2op._core import ffi, lib
+from caffe2op._core.pickling import not_pickled
 from caffe2op._core.suggest import suggest
 from caffe2op.asyncnet import deadline
 from caffe2op.asyncnet.barrier import AsyncNetBarrier
@@ -285,6 +286,9 @@ class AsyncNet:
             f"AsyncNet({self.name!r}, {len(self._program.operators)} operators, "
             f"{self.workers} workers, {self._mode}{closed})"
         )
+
+    def __reduce__(self) -> NoReturn:
+        raise not_pickled(self, "send the net, and make an AsyncNet of it there")
 
     # ---- what it did -------------------------------------------------------------------------
 
