@@ -74,7 +74,8 @@ static inline bool tired(sgd *s, int64_t elements) {
 }
 
 /* A batch on the worker's own table. Returns how many features it met, or -1 - that number when
- * an index changed under it, or the run is to stop. `valued` and `want_loss` are constants where it is called. */
+ * an index changed under it, or the run is to stop. `valued` and `want_loss` are constants where it
+ * is called. */
 static inline int64_t run_rows(sgd *s, int64_t row, int64_t n, const bool valued,
                                const bool want_loss) {
     const rows *x = &s->x;
