@@ -179,13 +179,6 @@ typedef struct c2_user_schema {
 typedef int (*c2_python_call)(void *handle, c2_context *context);
 void c2_set_python_call(c2_python_call call);
 
-/* The context, seen from a Python operator. Valid for the call. */
-int c2_context_inputs(c2_context *context);
-int c2_context_outputs(c2_context *context);
-c2_blob *c2_context_input(c2_context *context, int index);
-c2_blob *c2_context_output(c2_context *context, int index);
-struct c2_run *c2_context_run(c2_context *context); /* the run it is part of */
-
 /* ---- nets (net.c) ----------------------------------------------------------------------- */
 
 typedef struct c2_net c2_net;

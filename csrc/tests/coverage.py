@@ -42,11 +42,11 @@ def run_the_tests(python: str, arguments: list[str]) -> None:
     package = WORK / "python"
     shutil.copytree(ROOT / "python", package, ignore=shutil.ignore_patterns("*.so", "*.pyc"))
     build = [python, "setup.py", "-q", "build_ext", f"--build-lib={package}"]
-    environment = os.environ | {"CC": str(compiler), "LDSHARED": f"{compiler} -shared"}
+    clean = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    environment = clean | {"CC": str(compiler), "LDSHARED": f"{compiler} -shared"}
     subprocess.run([*build, f"--build-temp={WORK}/objects"], cwd=ROOT, check=True, env=environment)
-    environment = os.environ | {"PYTHONPATH": str(package)}
     test = [python, "-m", "pytest", *arguments]
-    subprocess.run(test, cwd=ROOT, check=True, env=environment)
+    subprocess.run(test, cwd=ROOT, check=True, env=clean | {"PYTHONPATH": str(package)})
 
 
 def count(lines: Lines, branches: Branches) -> None:
@@ -74,7 +74,7 @@ def count(lines: Lines, branches: Branches) -> None:
 
 
 def ranges(numbers: list[int]) -> str:
-    """"3, 7-9" """
+    """ "3, 7-9" """
     spans: list[list[int]] = []
     for number in numbers:
         if spans and spans[-1][1] == number - 1:

@@ -132,7 +132,11 @@ def test_values_that_are_none(values, error, text) -> None:
     ("dtype", "values", "text"),
     [
         ("int64", [-1, 2**63], "values: 9223372036854775808 does not fit int64; accepted: -9223"),
-        ("uint64", [2**63, -1], r"values: -1 does not fit uint64; accepted: 0\.\.18446744073709551"),
+        (
+            "uint64",
+            [2**63, -1],
+            r"values: -1 does not fit uint64; accepted: 0\.\.18446744073709551",
+        ),
         ("int8", [[-1], [2**63]], "values: 9223372036854775808 does not fit int8; accepted: -128"),
         ("uint64", [2**64, -1], "values: an int beyond 64 bits does not fit uint64"),
     ],
