@@ -6,7 +6,6 @@ from __future__ import annotations
 import copy
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import textwrap
@@ -59,7 +58,11 @@ def functions(seconds):
 word = AtomicArray(np.zeros(1, np.int64))
 mutex = Mutex()
 held = threading.Event()
-threading.Thread(target=lambda: (mutex.acquire(), held.set(), time.sleep(1000)), daemon=True).start()
+def hold():
+    mutex.acquire()
+    held.set()
+    time.sleep(1000)
+threading.Thread(target=hold, daemon=True).start()
 held.wait()
 """
 

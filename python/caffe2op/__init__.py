@@ -34,8 +34,8 @@ def _refuse_subinterpreters() -> None:
         is_main = False
     if not is_main:
         raise ImportError(
-            "caffe2op works in a process's main interpreter only, and this is a subinterpreter; use "
-            "threads, or processes with caffe2op.atomics.SharedArray"
+            "caffe2op works in a process's main interpreter only, and this is a subinterpreter; "
+            "use threads, or processes with caffe2op.atomics.SharedArray"
         )
 
 

@@ -177,17 +177,18 @@ def test_what_is_written_down_changes_between_runs_only() -> None:
 
 
 def test_what_is_written_down_is_read_between_runs_only() -> None:
-    made: list[AsyncNet] = []
-    made.append(AsyncNet.from_functions({"f": lambda: read()}))
-    made[0].enable_profile()
-    made[0].enable_trace()
-    for read in (lambda: made[0].profile(), lambda: made[0].trace()):
+    to_do = []
+    made = AsyncNet.from_functions({"f": lambda: to_do.pop()()})
+    made.enable_profile()
+    made.enable_trace()
+    for read in (made.profile, made.trace):
+        to_do.append(read)
         with pytest.raises(RuntimeError, match="read between runs only"):
-            made[0].run()
-    read = made[0].report
-    made[0].run()
-    assert made[0].profile().operators[0].count == 3
-    assert len(made[0].trace().events) == 3
+            made.run()
+    to_do.append(made.report)
+    made.run()
+    assert made.profile().operators[0].count == 3
+    assert len(made.trace().events) == 3
 
 
 def test_a_report_during_a_run() -> None:

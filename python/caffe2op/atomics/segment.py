@@ -105,7 +105,8 @@ def create(layout: Layout, name: str | None) -> Segment:
 
 def attach(name: str) -> Segment:
     """The segment of that name. FileNotFoundError when there is none, PermissionError for
-    another user's, or one that others may open, ValueError for whatever is not a whole, sound segment of this version."""
+    another user's, or one that others may open, ValueError for whatever is not a whole, sound
+    segment of this version."""
     path = path_of(name)
     try:
         file = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
