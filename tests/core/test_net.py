@@ -23,6 +23,7 @@ def test_operators_in_order_with_references() -> None:
     assert net.ConditionalSetAtomicBool(["flag", "total"], []) is None
 
 
+@pytest.mark.thread_unsafe
 def test_net_names_are_unique() -> None:
     first, second, third = core.Net("same"), core.Net("same"), core.Net("same")
     assert (first.Name(), str(second), third.Name()) == ("same", "same_1", "same_2")
@@ -34,6 +35,7 @@ def test_net_names_are_unique() -> None:
             core.Net(bad)
 
 
+@pytest.mark.thread_unsafe
 def test_numbered_names_skip_those_that_were_asked_for() -> None:
     asked = ["skip_2", "skip", "skip", "skip_1", "skip", "skip_2", "skip_01", "skip_01"]
     names = [core.Net(name).Name() for name in asked]
@@ -62,6 +64,7 @@ def test_nets_made_in_a_loop_take_no_memory_for_ever() -> None:
     assert len(net_module._asked) == kept
 
 
+@pytest.mark.thread_unsafe
 def test_outputs_left_out_get_unused_names() -> None:
     net = core.Net("auto")
     a = net.CreateMutex([])
@@ -78,6 +81,7 @@ def test_outputs_left_out_get_unused_names() -> None:
         assert str(net.CreateMutex([])) == "s/auto/CreateMutex_2"
 
 
+@pytest.mark.thread_unsafe
 def test_next_name_and_next_blob_never_repeat() -> None:
     net = core.Net("next")
     assert net.NextName("x") == "next/x"
