@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.ma import MaskedArray
 
 NDArray = npt.NDArray[Any]
 
@@ -94,7 +95,7 @@ def _refuse_beyond(values: Iterable[int], dtype: np.dtype[Any], argument: str) -
 
 
 def _array(given: npt.ArrayLike, argument: str) -> NDArray:
-    if isinstance(given, np.ma.MaskedArray):
+    if isinstance(given, MaskedArray):
         raise TypeError(f"{argument}: a masked array, whose mask would be ignored; give its .data")
     try:
         array = np.asarray(given)
