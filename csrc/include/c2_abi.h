@@ -211,13 +211,6 @@ typedef struct c2_user_schema {
 typedef int (*c2_python_call)(void *handle, c2_context *context);
 void c2_set_python_call(c2_python_call call);
 
-/* The context, seen from a Python operator. Valid for the call. */
-int c2_context_inputs(c2_context *context);
-int c2_context_outputs(c2_context *context);
-c2_blob *c2_context_input(c2_context *context, int index);
-c2_blob *c2_context_output(c2_context *context, int index);
-struct c2_run *c2_context_run(c2_context *context); /* the run it is part of */
-
 /* ---- matrix products (gemm.c) ------------------------------------------------------------- */
 
 /* CBLAS's gemm with 64-bit sizes: c = alpha * op(a) op(b) + beta * c. */
@@ -330,8 +323,9 @@ int c2_async_lanes(c2_async *async, const int32_t *lane_of_op, int n_lanes,
 /* Between runs: measure each operator's time in the following runs (about 20 ns an operator).
  * 1: from zero again; 0: no longer, the figures stay. C2_OK, C2_BUSY, C2_NO_MEMORY. */
 int c2_async_profile(c2_async *async, int on);
-/* How often each operator ran while measured, its mean time, and the standard deviation. */
-int c2_async_costs(const c2_async *async, int64_t *counts, double *mean_ns, double *deviation_ns);
+/* How often each operator ran while measured, its mean time, and the standard deviation.
+ * C2_OK; C2_BUSY during a run; C2_VALUE when nothing was measured. */
+int c2_async_costs(c2_async *async, int64_t *counts, double *mean_ns, double *deviation_ns);
 
 /* Between runs: keep the last `capacity` events of each worker; 0: none. */
 typedef struct c2_event {
@@ -340,8 +334,9 @@ typedef struct c2_event {
     int64_t begin_ns, end_ns; /* of the monotonic clock */
 } c2_event;
 int c2_async_trace(c2_async *async, int64_t capacity);
-/* Between runs: the events kept, worker by worker, oldest first; at most `most`. How many. */
-int64_t c2_async_events(const c2_async *async, c2_event *out, int64_t most);
+/* The events kept, worker by worker, oldest first; at most `most`, and in *count how many.
+ * C2_OK; C2_BUSY during a run. */
+int c2_async_events(c2_async *async, c2_event *out, int64_t most, int64_t *count);
 void c2_async_free(c2_async *async);
 void c2_async_mode(c2_async *async, int mode);
 /* Runs the net once. One run at a time: C2_BUSY while another is on. Returns run->status.
@@ -358,6 +353,7 @@ typedef struct c2_async_report {
     double planned_ns;  /* the makespan that the schedule promises; 0: none was made */
     double took_ns[4];  /* the best run in each mode; 0: never tried */
 } c2_async_report;
+/* At any time; during a run, figures of before and after it may stand side by side. */
 void c2_async_report_now(const c2_async *async, c2_async_report *report);
 
 /* ---- operator state (counter.c, queue.c) ------------------------------------------------ */

@@ -10,6 +10,7 @@ threads at the same time.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -23,24 +24,34 @@ from caffe2op.operators import schema
 
 MOST_OUTPUTS = 2**16  # that names are made up for
 
-_used: dict[str, int] = {}  # net names of this process -> the number to try next
-_used_lock = locks.lock()
+# Net names of this process: each name that was asked for, and how many numbered ones were made
+# of it. The numbered ones are not kept, so that nets made in a loop take no memory for ever.
+_asked: dict[str, int] = {}
+_asked_lock = locks.lock()
+_NUMBERED = re.compile(r"(.+)_([1-9][0-9]{0,17})", re.DOTALL)
+
+
+def _is_used(name: str) -> bool:
+    if name in _asked:
+        return True
+    numbered = _NUMBERED.fullmatch(name)
+    return numbered is not None and int(numbered[2]) <= _asked.get(numbered[1], 0)
 
 
 def _unused_name(base: str) -> str:
-    with _used_lock:
-        name, number = base, _used.get(base, 0)
-        while name in _used:
+    with _asked_lock:
+        name, number = base, _asked.get(base, 0)
+        while _is_used(name):
             number += 1
             name = f"{base}_{number}"
-        _used[base] = number
-        _used.setdefault(name, 0)
+        _asked[base] = number
         return name
 
 
 class Net:
     """A net under construction. `name` gets "_1", "_2", ... where an earlier net of this process
-    has it; a NetDef is taken as it is."""
+    has had it (for which the process keeps each name that it is given, but not the numbered ones);
+    a NetDef is taken as it is."""
 
     def __init__(self, name_or_proto: str | NetDef) -> None:
         if isinstance(name_or_proto, NetDef):
