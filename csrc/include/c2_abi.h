@@ -130,7 +130,11 @@ int64_t c2_blob_token(c2_blob *blob);             /* of an object; -1 otherwise 
  * blob meanwhile. Calls nest; both on the same thread. */
 void c2_guard_enter(void);
 void c2_guard_leave(void);
+int c2_inside(void); /* 1 when this thread is inside a guard: in an operator of some run, say */
 const c2_tensor *c2_blob_tensor(c2_blob *blob); /* inside a guard; NULL for other kinds */
+/* The same for n blobs: what tensors[k] says becomes what that of blobs[k] does, ndim = -1 for
+ * other kinds. 1 when nothing was new: the same memory, shapes and types as before. */
+int c2_blob_tensors(c2_blob *const *blobs, int64_t n, c2_tensor *tensors);
 
 /* Inside a guard: the tensor, or NULL; and in *memory what keeps its elements' memory after the
  * guard too, whatever becomes of the blob, until it is given to c2_memory_let_go. NULL there for

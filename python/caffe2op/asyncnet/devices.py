@@ -128,10 +128,13 @@ class NamedThread:
     def _work(self) -> None:
         while True:
             function, answer, done = self._jobs.get()
+            lib.c2_guard_enter()  # as whoever runs an operator
             try:
                 answer.extend((None, function()))
             except BaseException as error:  # raised where call was called
                 answer.append(error)
+            finally:
+                lib.c2_guard_leave()
             done.release()
             del function, answer, done
 

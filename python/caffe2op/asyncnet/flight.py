@@ -7,7 +7,6 @@ single wait.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,27 +31,20 @@ class Flight:
         self._observation: Observation | None = None
         self._free: dict[frozenset[str], list[Instance]] = {}
         self.instances: list[Instance] = []
-        self._changed = threading.Condition()
-        self._futures: set[RunFuture] = set()
+        self._futures: set[RunFuture] = set()  # not done; one operation on it is atomic
 
     def submit(self, inputs: Mapping[str, Any], until: float | None) -> RunFuture:
         """Queue a run."""
         self._program.check_inputs(inputs)
-        future = RunFuture(lambda f: self._do(f, inputs), until, self.threads.remove)
-        with self._changed:
-            self._futures.add(future)
-        future.add_done_callback(self._ended)
+        futures = self._futures
+        future = RunFuture(lambda f: self._do(f, inputs), until, self.threads, futures.discard)
+        futures.add(future)
         try:
             self.threads.put(future)
         except RuntimeError:
-            self._ended(future)
+            futures.discard(future)
             raise
         return future
-
-    def _ended(self, future: Any) -> None:
-        with self._changed:
-            self._futures.discard(future)
-            self._changed.notify_all()
 
     def _take(self, names: frozenset[str]) -> Instance:
         try:
@@ -75,7 +67,7 @@ class Flight:
             if status:
                 raise failure(run, instance.nets)
             # Stopped from outside: the future knows why, and the outputs are not whole.
-            return {} if run.stop else dict(instance.outputs)
+            return {} if run.stop else instance.fetch()
         finally:
             self._free[names].append(instance)
 
@@ -95,20 +87,16 @@ class Flight:
 
     def drain(self, stop: BaseException | None) -> None:
         """Wait until no run is queued or running; with `stop`, end them with it."""
-        with self._changed:
-            futures = list(self._futures)
-        for future in futures:
-            if stop is not None:
+        if stop is not None:
+            for future in list(self._futures):
                 future.abandon(stop)
-            else:
-                future.execute()  # queued runs are done here rather than waited for
-        with self._changed:
-            while self._futures:
-                self._changed.wait()
+        while left := [f for f in list(self._futures) if not f.done()]:
+            for future in left:
+                self.threads.help(future)  # does it here, where that may be
+                future.wait()
 
     def after_fork(self) -> None:
         """In the child: instances that were in use are the parent's."""
-        self._changed = threading.Condition()
         self._futures = set()
 
 

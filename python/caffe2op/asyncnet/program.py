@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
-from caffe2op._core import lib
 from caffe2op._core.suggest import suggest
 from caffe2op.asyncnet.barrier import AsyncNetBarrier
 from caffe2op.asyncnet.devices import Devices, device_name, lanes, moved_to_threads, worker_count
@@ -21,7 +20,7 @@ from caffe2op.core.defs import NetDef, OperatorDef
 from caffe2op.core.fields import check_fields
 from caffe2op.core.names import BlobLike
 from caffe2op.workspace import dependencies
-from caffe2op.workspace.blob import Blob
+from caffe2op.workspace.blob import Blob, Fetch
 from caffe2op.workspace.compile import CompiledNet, check_net, compile_net
 from caffe2op.workspace.dependencies import Edge
 from caffe2op.workspace.executors import InDependencyOrder, check_type
@@ -170,13 +169,14 @@ class NetProgram:
             assert found is not None
             return found
 
+        outputs = Fetch([blob(name) for name in self._outputs])
         execute = InDependencyOrder(compiled.info.c, self._graph, self.workers, self._new_async)
         return Instance(
             compiled.info,
             execute,
-            partial(lib.c2_net_run, compiled.info.c),
             lambda name, value: blob(name).feed(value),
             Outputs(self._outputs, lambda name: blob(name).fetch()),
+            lambda: dict(zip(self._outputs, outputs(), strict=True)),
             compiled.native,
             compiled,
         )
