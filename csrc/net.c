@@ -30,14 +30,15 @@ int c2_net_set(c2_net *net, int64_t index, c2_kernel kernel, void *handle, int n
                c2_blob *const *in, int n_out, c2_blob *const *out, const c2_arg *args, int n_args) {
     if (index < 0 || index >= net->n) return C2_INDEX;
     c2_context *op = &net->ops[index];
-    c2_blob **blobs = malloc((size_t)(n_in + n_out + 1) * sizeof *blobs);
-    if (!blobs) return C2_NO_MEMORY;
+    c2_blob **blobs = NULL;
+    if (n_in + n_out > 0 && !(blobs = malloc((size_t)(n_in + n_out) * sizeof *blobs)))
+        return C2_NO_MEMORY;
     if (n_in) memcpy(blobs, in, (size_t)n_in * sizeof *blobs);
     if (n_out) memcpy(blobs + n_in, out, (size_t)n_out * sizeof *blobs);
     free((void *)op->in);
     *op = (c2_context){.kernel = kernel ? kernel : c2_python_kernel,
                        .in = blobs,
-                       .out = blobs + n_in,
+                       .out = blobs ? blobs + n_in : NULL,
                        .n_in = n_in,
                        .n_out = n_out,
                        .args = args,
