@@ -301,12 +301,13 @@ int c2_async_trace(c2_async *async, int64_t capacity);
 /* Between runs: the events kept, worker by worker, oldest first; at most `most`. How many. */
 int64_t c2_async_events(const c2_async *async, c2_event *out, int64_t most);
 void c2_async_free(c2_async *async);
-void c2_async_mode(c2_async *async, int mode);
-/* Runs the net once. One run at a time: C2_BUSY while another is on. Returns run->status.
+void c2_async_mode(c2_async *async, int mode); /* of the runs that begin from now on */
+/* Runs the net once. One run at a time: C2_BUSY while another is on (but serial runs, which may be
+ * side by side, when nothing else is to be measured or written down). Returns run->status.
  * Blocks; release the GIL. */
 int c2_async_run(c2_async *async, c2_run *run);
 
-/* What the last runs were and took. */
+/* What the last runs were and took. Any time, from any thread. */
 typedef struct c2_async_report {
     int32_t mode; /* what the next run will do */
     int32_t workers;
