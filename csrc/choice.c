@@ -2,7 +2,7 @@
 #include "choice.h"
 
 enum { TRIALS = 3, FIRST_AGAIN = 8, MOST_DOUBLINGS = 7 };
-static const double LONG_RUN = 1e6, PRICE = 0.02, FADE = 1.03;
+static const double LONG_RUN = 1e6, PRICE = 0.02, NEWS = 0.125;
 
 void c2_choice_begin(c2_choice *c, double serial) {
     for (int m = 0; m < C2_MODES; m++) {
@@ -49,7 +49,7 @@ int c2_choice_next(c2_choice *c) {
     if (trial) return trial;
     for (int m = C2_MODE_SERIAL; m < C2_MODES; m++) {
         if (m == best || c->estimate[m] == 0) continue;
-        if (c->again[m] == 0) { /* when its loss has been earned again */
+        if (c->again[m] == 0) { /* not before its loss has been earned again */
             const double loss = load_rlx(&c->took[m]) / least - 1;
             const int64_t wait = loss > FIRST_AGAIN * PRICE ? (int64_t)(loss / PRICE) : FIRST_AGAIN;
             c->again[m] = c->runs + (wait << c->lost[m]);
@@ -62,11 +62,21 @@ int c2_choice_next(c2_choice *c) {
     return best;
 }
 
+/* A way counts for the quickest of its trials, since noise only adds, and then for the mean of
+ * its last runs: one that is quick now and then, when nobody else wants the processors, is not
+ * quick. One run alone cannot more than double the mean's news. */
 void c2_choice_took(c2_choice *c, int mode, double ns) {
+    const int best = c2_choice_best(c);
+    const double before = load_rlx(&c->took[mode]);
+    double now = before;
     c->runs++;
-    c->trials[mode] += c->trials[mode] < TRIALS;
-    /* The quickest run counts, since noise only adds; but it fades, since costs change. */
-    const double faded = load_rlx(&c->took[mode]) * FADE;
-    store_rlx(&c->took[mode], faded == 0 || ns < faded ? ns : faded);
-    if (c2_choice_best(c) == mode) c->lost[mode] = 0;
+    if (mode != best && c->trials[mode] >= TRIALS && ns < load_rlx(&c->took[best]))
+        c->trials[mode] = 0, now = 0; /* it lost before: to be tried as if for the first time */
+    if (c->trials[mode] < TRIALS) {
+        c->trials[mode]++;
+        if (now == 0 || ns < now) now = ns;
+    } else {
+        now += NEWS * ((ns < 2 * before ? ns : 2 * before) - before);
+    }
+    store_rlx(&c->took[mode], now);
 }

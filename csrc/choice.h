@@ -18,7 +18,7 @@ enum { C2_MODES = 4 };
  * changed, like the rest, by the one run that is on. */
 typedef struct c2_choice {
     double estimate[C2_MODES];     /* ns that a way promises; 0: not worth a trial */
-    _Atomic double took[C2_MODES]; /* the quickest run of late; 0: none yet */
+    _Atomic double took[C2_MODES]; /* what a run takes of late; 0: none yet */
     int32_t trials[C2_MODES], lost[C2_MODES];
     int64_t again[C2_MODES]; /* the run in which one that lost is tried again */
     int64_t runs;

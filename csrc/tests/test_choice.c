@@ -68,6 +68,20 @@ TEST(a_way_that_met_a_busy_machine_gets_another_chance) {
     }
 }
 
+/* Helpers that share a processor with somebody: quick now and then, slow as a rule. */
+TEST(luck_is_not_speed) {
+    c2_choice c = opened();
+    double spent = 0;
+    for (int64_t k = 0; k < 2000; k++) {
+        const double lucky = c2_random_bits(9, (uint64_t)k) % 10 < 3 ? 0.5 : 2;
+        const int mode = c2_choice_next(&c);
+        const double takes = mode == C2_MODE_SERIAL ? 1 : lucky;
+        c2_choice_took(&c, mode, SERIAL_NS * takes);
+        spent += takes;
+    }
+    CHECK(spent / 2000 < 1.05);
+}
+
 TEST(what_has_become_slow_is_left) {
     const double then[C2_MODES] = {0, 1, 0.5, 0.7}, now[C2_MODES] = {0, 1, 2, 2};
     c2_choice c = opened();
@@ -97,6 +111,7 @@ int main(void) {
     RUN(the_fastest_is_found);
     RUN(never_much_slower_than_the_serial_loop);
     RUN(a_way_that_met_a_busy_machine_gets_another_chance);
+    RUN(luck_is_not_speed);
     RUN(what_has_become_slow_is_left);
     RUN(long_runs_are_not_spent_on_what_lost);
     RUN(closed_without_a_promise);
