@@ -24,7 +24,7 @@
 #include "reclaim.h"
 #include "team.h"
 
-enum { LONG_RUN_NS = 1000 * 1000, PLAIN_RUNS = 1 << 20 };
+enum { LONG_RUN_NS = 1000 * 1000 };
 
 c2_async *c2_async_new(c2_net *net, const c2_graph *graph, int workers) {
     c2_async *a = calloc(1, sizeof *a);
@@ -44,6 +44,7 @@ void c2_async_free(c2_async *a) {
     c2_schedule_free(a->schedule);
     c2_watch_free(a->watch);
     free(a->lane_arrays);
+    free(a->lane_cpus);
     free(a->costs);
     free(a->rank);
     free(a);
@@ -83,15 +84,26 @@ int c2_async_lanes(c2_async *a, const int32_t *lane_of_op, int n_lanes, const in
     return C2_OK;
 }
 
+int c2_async_pin(c2_async *a, int lane, const int32_t *cpus, int n) {
+    const size_t words = (size_t)a->lanes.count * C2_CPU_WORDS;
+    if (!a->lane_arrays || load_rlx(&a->runs) || lane < 0 || lane >= a->lanes.count)
+        return C2_VALUE;
+    if (lane == a->lanes.of_caller || n < 1) return C2_VALUE;
+    for (int k = 0; k < n; k++)
+        if (cpus[k] < 0 || cpus[k] >= 64 * C2_CPU_WORDS) return C2_VALUE;
+    if (!a->lane_cpus && !(a->lane_cpus = calloc(words, sizeof *a->lane_cpus))) return C2_NO_MEMORY;
+    for (int k = 0; k < n; k++)
+        a->lane_cpus[lane * C2_CPU_WORDS + cpus[k] / 64] |= (uint64_t)1 << cpus[k] % 64;
+    a->lanes.cpus = a->lane_cpus;
+    return C2_OK;
+}
+
 /* ---- watching ---- */
 
 static int begin_change(c2_async *a) {
     int32_t idle = 0;
     if (!cas_acq(&a->running, &idle, 1)) return C2_BUSY;
-    if (load_rlx(&a->plain)) {
-        add_rlx(&a->runs, -load_rlx(&a->left));
-        store_rlx(&a->plain, 0);
-    }
+    store_rlx(&a->plain, 0);
     return C2_OK;
 }
 
@@ -140,8 +152,7 @@ void c2_async_report_now(const c2_async *a, c2_async_report *r) {
     const int32_t forced = load_rlx(&a->forced);
     *r = (c2_async_report){.mode = forced ? forced : load_rlx(&a->mode),
                            .workers = a->workers,
-                           .runs =
-                               load_rlx(&a->runs) - (load_rlx(&a->plain) ? load_rlx(&a->left) : 0),
+                           .runs = load_rlx(&a->runs),
                            .serial_ns = load_rlx(&a->serial_ns),
                            .critical_ns = load_rlx(&a->critical_ns),
                            .planned_ns = load_rlx(&a->planned_ns)};
@@ -196,26 +207,27 @@ static void run_auto(c2_async *a, c2_run *run, c2_ticker *ticker) {
     store_rlx(&a->mode, mode);
 }
 
-/* After a run, whether and how many of the next may be plain. */
+/* After a run, whether and until when the next may be plain. */
 static void permit_plain(c2_async *a) {
     const int32_t forced = load_rlx(&a->forced);
-    const int64_t runs = load_rlx(&a->runs);
-    int64_t left = PLAIN_RUNS;
     if (a->watch || a->lane_arrays) return;
-    if (forced == C2_MODE_AUTO && !c2_choice_open(&a->choice) && a->measure_at > runs)
-        left = a->measure_at - runs < left ? a->measure_at - runs : left;
-    else if (forced != C2_MODE_SERIAL)
+    if (forced == C2_MODE_AUTO && !c2_choice_open(&a->choice))
+        store_rlx(&a->until, a->measure_at);
+    else if (forced == C2_MODE_SERIAL)
+        store_rlx(&a->until, INT64_MAX);
+    else
         return;
-    store_rlx(&a->runs, runs + left);
-    store_rlx(&a->left, (int32_t)left);
     store_rlx(&a->plain, forced + 1);
 }
 
+static void count(c2_async *a, int64_t runs) {
+    store_rlx(&a->runs, runs + 1);
+}
+
 static int take_plain(c2_async *a) {
-    if (load_rlx(&a->plain) != load_rlx(&a->forced) + 1) return 0;
-    const int32_t left = load_rlx(&a->left);
-    if (left <= 0) return 0;
-    store_rlx(&a->left, left - 1);
+    const int64_t runs = load_rlx(&a->runs);
+    if (load_rlx(&a->plain) != load_rlx(&a->forced) + 1 || runs >= load_rlx(&a->until)) return 0;
+    count(a, runs);
     return 1;
 }
 
@@ -237,7 +249,7 @@ int c2_async_execute(c2_async *a, c2_run *run, c2_ticker *ticker) {
     else
         run_in(a, mode, run, ticker);
     if (a->watch) c2_watch_end(a->watch);
-    add_rlx(&a->runs, 1);
+    count(a, load_rlx(&a->runs));
     permit_plain(a);
     return end_change(a, c2_run_stopped(run) ? C2_STOPPED : C2_OK);
 }

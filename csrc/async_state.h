@@ -15,22 +15,21 @@
  * | forced   | the mode that was asked for                 | c2_async_mode                       |
  * | plain    | forced + 1: while it is that, a run may     | who has `running`                   |
  * |          | just be the serial loop; 0: it may not      |                                     |
- * | left     | how many more                               | who has `running`: any number; a    |
- * |          |                                             | plain run, without it: one less     |
- * | runs and | for c2_async_report_now, which may come at  | who has `running`                   |
- * | the rest | any time                                    |                                     |
+ * | until    | and `runs` is less than that                | who has `running`                   |
+ * | runs     | how many have begun                         | each run                            |
+ * | the rest | for c2_async_report_now, which may come at  | who has `running`                   |
+ * |          | any time                                    |                                     |
  *
- * All but `running` are relaxed: each is a number of its own. Plain runs of two threads at the
- * same time may count as one.
+ * All but `running` are relaxed: each is a number of its own. Runs are counted by a load and a
+ * store, so what several threads run at the same time may count as less.
  */
 struct c2_async {
     c2_net *net;
     const c2_graph *graph;
     int32_t workers;
     _Atomic int32_t running;
-    _Atomic int32_t plain, left;
-    _Atomic int32_t forced, mode;
-    _Atomic int64_t runs; /* plain ones counted beforehand */
+    _Atomic int32_t plain, forced, mode;
+    _Atomic int64_t until, runs;
     _Atomic double serial_ns, critical_ns, planned_ns;
     int64_t measure_at; /* the run that is timed again, and the one after it */
     float *costs;
@@ -40,6 +39,7 @@ struct c2_async {
     c2_dynamic *shared;
     c2_lanes lanes;
     int32_t *lane_arrays; /* of_op and of_helper, when there are devices */
+    uint64_t *lane_cpus;  /* when devices have processors of their own */
     c2_watch *watch;
     int32_t profiling;
     int64_t capacity;

@@ -285,6 +285,11 @@ enum c2_lane_flag { C2_LANE_CALLER = 1 };
 int c2_async_lanes(c2_async *async, const int32_t *lane_of_op, int n_lanes,
                    const int32_t *lane_workers, const int32_t *lane_flags);
 
+/* After c2_async_lanes, before the first run: the workers of this lane, which must not have the
+ * caller, run on these processors only (0 to 1023). C2_OK, C2_VALUE, C2_NO_MEMORY. A run fails
+ * with C2_SYSTEM where the system refuses. */
+int c2_async_pin(c2_async *async, int lane, const int32_t *cpus, int n);
+
 /* Between runs: measure each operator's time in the following runs (about 20 ns an operator).
  * 1: from zero again; 0: no longer, the figures stay. C2_OK, C2_BUSY, C2_NO_MEMORY. */
 int c2_async_profile(c2_async *async, int on);

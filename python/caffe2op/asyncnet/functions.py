@@ -11,7 +11,7 @@ from typing import Any
 
 from caffe2op._core import ffi, lib
 from caffe2op._core.suggest import suggest
-from caffe2op.asyncnet.devices import Devices, lanes, on_thread, worker_count
+from caffe2op.asyncnet.devices import Devices, lanes, on_thread
 from caffe2op.asyncnet.instance import Instance, Outputs
 from caffe2op.asyncnet.program import Operator, Prepare
 from caffe2op.workspace.dependencies import Edge, owned
@@ -38,7 +38,7 @@ class FunctionProgram:
         prepare: Prepare,
     ) -> None:
         self.name = "functions"
-        self.workers = workers if devices is None else worker_count(devices)
+        self.workers = workers
         self._prepare = prepare
         for name, function in functions.items():
             if not isinstance(name, str) or not callable(function):
@@ -59,6 +59,8 @@ class FunctionProgram:
             for name, device in zip(names, on, strict=True)
         ]
         self._lanes = None if devices is None else lanes(devices, on, "functions")
+        if self._lanes is not None:
+            self.workers = self._lanes.total
         given = {s for one in sources.values() for s in one if s not in functions}
         self._inputs = {name: len(names) + k for k, name in enumerate(sorted(given))}
         self._at = {**at, **self._inputs}

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from caffe2op._core.suggest import suggest
 from caffe2op.asyncnet.barrier import AsyncNetBarrier
-from caffe2op.asyncnet.devices import Devices, device_name, lanes, moved_to_threads, worker_count
+from caffe2op.asyncnet.devices import Devices, device_name, lanes, moved_to_threads
 from caffe2op.asyncnet.instance import Instance, Outputs
 from caffe2op.core.defs import NetDef, OperatorDef
 from caffe2op.core.fields import check_fields
@@ -80,7 +80,7 @@ class NetProgram:
                 raise TypeError(f"{where}: expected a core.OperatorDef, got {op!r}")
             check_fields(op, where)
         self.name = net.name
-        self.workers = workers if devices is None else worker_count(devices)
+        self.workers = workers
         self._prepare = prepare
         # A copy: whoever changes the definition later does not change this.
         net = self._given = replace(net, op=list(net.op), type="")
@@ -90,6 +90,7 @@ class NetProgram:
             self._lanes = lanes(
                 devices, [device_name(net, op) for op in net.op], f"net {net.name!r}"
             )
+            self.workers = self._lanes.total
             net = moved_to_threads(net, devices)
         self._net = net
         for name in inputs:
