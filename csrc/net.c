@@ -72,6 +72,21 @@ void c2_run_stop(c2_run *run) {
     store_rlx((_Atomic int32_t *)&run->stop, 1);
 }
 
+void c2_run_skip(c2_run *run, uint8_t *flags, const int32_t *ops, int64_t n) {
+    for (int64_t k = 0; k < n; k++) {
+        uint8_t none = 0;
+        cas_rel((_Atomic uint8_t *)&flags[ops[k]], &none, C2_TO_SKIP);
+    }
+    store_rel((uint8_t *_Atomic *)&run->skip, flags);
+}
+
+int c2_run_skips_slow(c2_run *run, int32_t op) {
+    _Atomic uint8_t *flags = (_Atomic uint8_t *)load_acq((uint8_t *_Atomic *)&run->skip);
+    if (!load_acq(&flags[op])) return 0;
+    store_rlx(&flags[op], C2_SKIPPED);
+    return 1;
+}
+
 int c2_run_stopping(c2_run *run) {
     if (run->poll && !c2_run_stopped(run) && run->caller == c2_os_self()) poll_now(run);
     return c2_run_stopped(run);

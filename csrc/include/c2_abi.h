@@ -207,11 +207,19 @@ typedef struct c2_run {
     const c2_net *net; /* its net, or NULL */
     c2_poll poll;
     uint64_t caller; /* the thread that called; set by the run */
+    uint8_t *skip;   /* atomic: NULL, or what c2_run_skip was given */
     char message[512];
 } c2_run;
 
 /* Ask every worker of a run to stop soon; from any thread, while the c2_run lives. */
 void c2_run_stop(c2_run *run);
+
+/* Leave out these operators of a run of one net, unless they have begun; with each, all that depend
+ * on it must be given, before it. From any thread, one at a time, while the c2_run lives. flags:
+ * one for each operator of the net, 0 at first and the same in each call, as long as the run; after
+ * the run it is C2_SKIPPED for those that were left out. */
+enum c2_skip { C2_TO_SKIP = 1, C2_SKIPPED = 2 };
+void c2_run_skip(c2_run *run, uint8_t *flags, const int32_t *ops, int64_t n);
 
 c2_net *c2_net_new(int64_t n_ops); /* NULL when out of memory */
 void c2_net_free(c2_net *net);

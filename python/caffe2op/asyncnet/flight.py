@@ -8,9 +8,11 @@ single wait.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from caffe2op._core import lib
+from caffe2op._core.suggest import suggest
 from caffe2op.asyncnet.future import Result, RunFuture
 from caffe2op.asyncnet.instance import Instance
 from caffe2op.asyncnet.observe import Observation
@@ -19,11 +21,56 @@ from caffe2op.asyncnet.threads import Threads
 from caffe2op.workspace.run import failure, new_run, on_main_thread
 
 
+class NetParts:
+    """The operators of a net by name, and what comes after each."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+
+    @property
+    def count(self) -> int:
+        return len(self._program.operators)
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for k, op in enumerate(self._program.operators):
+            for name in {op.label, *op.outputs}:
+                found.setdefault(name, []).append(k)
+        return found
+
+    @cached_property
+    def _successors(self) -> list[list[int]]:
+        found: list[list[int]] = [[] for _ in range(self.count)]
+        for u, v in self._program.edges:
+            found[u].append(v)
+        return found
+
+    def after(self, operator: str) -> list[int]:
+        if operator not in self._by_name:
+            raise ValueError(
+                f"net {self._program.name!r} has no operator {operator!r}"
+                f"{suggest(operator, self._by_name)}"
+            )
+        found = set(self._by_name[operator])
+        left = list(found)
+        while left:
+            new = set(self._successors[left.pop()]) - found
+            found |= new
+            left += new
+        return sorted(found, reverse=True)
+
+    def writer(self, output: str) -> int:
+        """The operator that writes it last."""
+        return self._by_name[output][-1]
+
+
 class Flight:
     """The runs of one net that were submitted."""
 
     def __init__(self, program: Program, threads: Threads, mode: int) -> None:
         self._program = program
+        self._parts = NetParts(program)
         self.threads = threads
         self._mode = mode
         # A mode that was asked for, and devices, hold for every run.
@@ -37,7 +84,9 @@ class Flight:
         """Queue a run."""
         self._program.check_inputs(inputs)
         futures = self._futures
-        future = RunFuture(lambda f: self._do(f, inputs), until, self.threads, futures.discard)
+        future = RunFuture(
+            lambda f: self._do(f, inputs), until, self.threads, futures.discard, self._parts
+        )
         futures.add(future)
         try:
             self.threads.put(future)
@@ -67,9 +116,16 @@ class Flight:
             if status:
                 raise failure(run, instance.nets)
             # Stopped from outside: the future knows why, and the outputs are not whole.
-            return {} if run.stop else instance.fetch()
+            if run.stop:
+                return {}
+            return self._of_the_rest(future, instance) if run.skip else instance.fetch()
         finally:
             self._free[names].append(instance)
+
+    def _of_the_rest(self, future: RunFuture, instance: Instance) -> Result:
+        """The outputs of operators that were not skipped."""
+        found = instance.outputs
+        return {n: found[n] for n in found if not future.left_out(self._parts.writer(n))}
 
     def _execute(self, instance: Instance, run: Any) -> int:
         alone = self._always_alone or self.threads.alone()

@@ -22,10 +22,19 @@ from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError, Future
 from typing import Any, Protocol
 
-from caffe2op._core import lib
+from caffe2op._core import ffi, lib
 from caffe2op.asyncnet import deadline
 
 Result = dict[str, Any]
+
+
+class Parts(Protocol):
+    """Who knows the net's operators."""
+
+    @property
+    def count(self) -> int: ...
+    def after(self, operator: str) -> list[int]:
+        """Those of this name, and all that come after them in the graph; last first."""
 
 
 class Keeper(Protocol):
@@ -44,6 +53,7 @@ class RunFuture(Future[Result]):
         until: float | None,
         keeper: Keeper,
         ended: Callable[[RunFuture], object],
+        parts: Parts,
     ) -> None:
         super().__init__()
         self._work: Callable[[RunFuture], Result] | None = work
@@ -52,15 +62,24 @@ class RunFuture(Future[Result]):
         self._claims = [None]  # list.pop is atomic: whoever gets the item does the run
         self._lock = threading.Lock()  # of what follows
         self._run: Any = None  # its c2_run, while it runs
+        self._parts = parts
+        self._flags: Any = None  # of the operators to skip, where there are any
+        self._skipped: list[int] = []
         self._over: BaseException | None = None  # why it is stopped from outside
         self._finished = False
         self._deadline = None if until is None else deadline.clock.at(until, self._expire)
 
     # ---- from outside ----------------------------------------------------------------------
 
-    def cancel(self) -> bool:
+    def cancel(self, operator: str | None = None) -> bool:
         """Take the run back, or stop it after the operators that are running. False when it is
-        done. Does not wait; waiting then raises CancelledError."""
+        done. Does not wait; waiting then raises CancelledError.
+
+        With `operator`, the name of one or of its output: only that operator and all that must
+        come after it are skipped, as far as they have not begun. The run goes on with the rest,
+        and its result is without the outputs of those. ValueError for a name that is unknown."""
+        if operator is not None:
+            return self._skip(operator)
         if super().cancel():
             self._call_off()
             self._keeper.remove(self)
@@ -101,6 +120,18 @@ class RunFuture(Future[Result]):
             return self.done()
         return True
 
+    def _skip(self, operator: str) -> bool:
+        found = self._parts.after(operator)
+        with self._lock:
+            if self._finished or self.done():
+                return False
+            if self._flags is None:
+                self._flags = ffi.new("uint8_t[]", self._parts.count)
+            self._skipped += found
+            if self._run is not None:
+                lib.c2_run_skip(self._run, self._flags, found, len(found))
+        return True
+
     # ---- from the thread that does it --------------------------------------------------------
 
     def execute(self) -> bool:
@@ -137,8 +168,14 @@ class RunFuture(Future[Result]):
         """The work is about to start, with this c2_run; it was stopped before, perhaps."""
         with self._lock:
             self._run = run
+            if self._skipped:
+                lib.c2_run_skip(run, self._flags, self._skipped, len(self._skipped))
             if self._over is not None:
                 lib.c2_run_stop(run)
+
+    def left_out(self, operator: int) -> bool:
+        """Whether the operator was skipped; after the run."""
+        return self._flags is not None and self._flags[operator] == lib.C2_SKIPPED
 
     def abandon(self, error: BaseException) -> None:
         """Stop it, or end it if it is queued: nobody will do it any more."""
