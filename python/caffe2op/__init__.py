@@ -2,7 +2,9 @@
 
 `caffe2op.atomics` has the atomic operations and locks; `caffe2op.core` and `caffe2op.workspace`
 have nets of operators under the names that Caffe2's users know; `caffe2op.asyncnet` runs nets and
-graphs of functions in dependency order. Each is imported when it is first asked for.
+graphs of functions in dependency order; `caffe2op.interop` puts parameters of PyTorch,
+TensorFlow and JAX into memory that many workers update. Each is imported when it is first asked
+for.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import importlib
 from importlib import metadata
 from typing import Any
 
-_MODULES = ("asyncnet", "atomics", "core", "operators", "workspace")
+_MODULES = ("asyncnet", "atomics", "core", "interop", "operators", "workspace")
 
 
 def __getattr__(name: str) -> Any:

@@ -38,27 +38,28 @@ _everyone: weakref.WeakSet[AsyncNet] = weakref.WeakSet()
 
 
 class AsyncNet:
-    """Runs a core.Net, or a graph of Python functions (`from_functions`), in dependency order.
+    """Runs a core.Net, or a graph of Python functions (`from_functions`), in dependency order::
 
         net = AsyncNet(core_net)
         net.run()                                   # on the workspace's blobs, as RunNet
         future = net.submit({"x": batch})           # blobs of its own; also: await future
         for outputs in net.map(batches): ...        # several in flight, results in order
 
-    workspace    where its blobs are (a Workspace); the current one by default
-    workers      threads for one run, the caller among them; by default as many as there are
-                 processors, or the net's num_workers. Threads are shared by all nets that do not
-                 say how many they want
-    inputs       blobs to be given with `submit` that need not be in the workspace yet
-    shared       blobs that the net writes and that all runs in flight share, where each would
-                 have its own
-    outputs      what `submit` gives; by default the net's external outputs, or else the blobs
-                 that it writes and does not read after that
-    devices      the workers of each device, {"cpu:0": 2, "cpu:1": 1} (devices.py says what else):
-                 an operator then runs on the device of its device_option only
-    barriers     AsyncNetBarrier objects: groups of operators before other groups
-    mode         "auto" measures and takes what is fastest; "serial", "static" and "dynamic" are
-                 always the same way
+    Args:
+        workspace: where its blobs are (a Workspace); the current one by default
+        workers: threads for one run, the caller among them; by default as many as there are
+            processors, or the net's num_workers. Threads are shared by all nets that do not
+            say how many they want
+        inputs: blobs to be given with `submit` that need not be in the workspace yet
+        shared: blobs that the net writes and that all runs in flight share, where each would
+            have its own
+        outputs: what `submit` gives; by default the net's external outputs, or else the blobs
+            that it writes and does not read after that
+        devices: the workers of each device, {"cpu:0": 2, "cpu:1": 1} (devices.py says what else):
+            an operator then runs on the device of its device_option only
+        barriers: AsyncNetBarrier objects: groups of operators before other groups
+        mode: "auto" measures and takes what is fastest; "serial", "static" and "dynamic" are
+            always the same way
 
     Any run gives what the simple net gives, for deterministic operators. `run` and `result`
     block, without the GIL; Ctrl-C ends a run of the main thread. May be used from any thread; two

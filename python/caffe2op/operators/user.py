@@ -80,21 +80,23 @@ def register_operator(
 ) -> Any:
     """Add an operator type, so that `net.<name>(...)` makes operators that run `function`.
 
-    name: an identifier that does not begin with an underscore.
-    function: a Python function of (inputs, outputs), two lists of workspace.BlobView, which may
-        return False to report failure; or a C function
-        `int32_t f(void **data, const int64_t *sizes, void *user)`, given as a cffi function
-        pointer, a ctypes function pointer, a Numba cfunc, or a scipy.LowLevelCallable. data and
-        sizes (elements) are the inputs' and then the outputs'; a result that is not 0 fails the
-        operator. Without a function, the call gives a decorator.
-    inputs: for each input its dtype, or None for any.
-    outputs: for each output a pair: its dtype, or None for that of input 0; and its shape, or the
-        index of the input whose shape it takes. A C function finds its outputs made so, with
-        elements that it has to write; a Python function makes them, and they are checked after it.
-    user_data: what a C function gets as `user`: None for NULL, a pointer of cffi or ctypes, or a
-        PyCapsule. Kept alive with the function.
-    waits: whether the function may wait for another operator; a Python one always may.
-    overwrite: replace a type that was registered here before. Nets that exist keep the old one.
+    Args:
+        name: an identifier that does not begin with an underscore.
+        function: a Python function of (inputs, outputs), two lists of workspace.BlobView, which
+            may return False to report failure; or a C function
+            `int32_t f(void **data, const int64_t *sizes, void *user)`, given as a cffi function
+            pointer, a ctypes function pointer, a Numba cfunc, or a scipy.LowLevelCallable. data and
+            sizes (elements) are the inputs' and then the outputs'; a result that is not 0 fails the
+            operator. Without a function, the call gives a decorator.
+        inputs: for each input its dtype, or None for any.
+        outputs: for each output a pair: its dtype, or None for that of input 0; and its shape, or
+            the index of the input whose shape it takes. A C function finds its outputs made so,
+            with elements that it has to write; a Python function makes them, and they are checked
+            after it.
+        user_data: what a C function gets as `user`: None for NULL, a pointer of cffi or ctypes,
+            or a PyCapsule. Kept alive with the function.
+        waits: whether the function may wait for another operator; a Python one always may.
+        overwrite: replace a type that was registered here before. Nets that exist keep the old one.
 
     An output may be the blob of an input; that of a C function must have its dtype and shape then.
     What a blob holds is checked when the operator runs: a TypeError for another dtype. Returns the

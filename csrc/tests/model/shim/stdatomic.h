@@ -35,12 +35,12 @@ uint64_t model_rmw(volatile void *word, int size, int what, uint64_t value, int 
 int model_cas(volatile void *word, int size, uint64_t *expected, uint64_t value, int order,
               int failure);
 
-#define MODEL_TYPE(p)    __typeof__((void)0, *(p))
-#define MODEL_BITS(p, v) ((uint64_t)(MODEL_TYPE(p))(v))
+#define MODEL_TYPE(p)        __typeof__((void)0, *(p))
+#define MODEL_BITS(p, v)     ((uint64_t)(MODEL_TYPE(p))(v))
 #define MODEL_VALUE(p, bits) ((MODEL_TYPE(p))(uintptr_t)(bits))
 #define MODEL_RMW(p, what, v, o)                                                                   \
     __extension__({ /* a block, so that nobody warns where the value is not used */                \
-        MODEL_VALUE(p, model_rmw((p), (int)sizeof *(p), what, MODEL_BITS(p, v), (o)));             \
+                    MODEL_VALUE(p, model_rmw((p), (int)sizeof *(p), what, MODEL_BITS(p, v), (o))); \
     })
 
 #define atomic_load_explicit(p, o)     MODEL_VALUE(p, model_load((p), (int)sizeof *(p), (o)))
