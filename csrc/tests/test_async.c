@@ -1,70 +1,9 @@
 /* graph.c, schedule.c and the ways to run a net: every operator once, after its predecessors,
  * whatever the graph, the way, the workers and the failures.
  */
-#include <pthread.h>
-#include <stdbool.h>
-
 #include "check.h"
-#include "graph.h"
-#include "net.h"
-#include "graphs.h"
 #include "platform.h"
-#include "schedule.h"
-
-/* A net whose operators watch each other: `stamp` of an operator counts its runs, and it checks
- * that each predecessor has run as often. The stamps are plain: an executor that does not order
- * them is a data race that ThreadSanitizer sees. */
-typedef struct watched {
-    c2_graph *graph;
-    c2_net *net;
-    int64_t *stamp;
-    int64_t *turns; /* work of each */
-    _Atomic int64_t early, ran;
-    int32_t bad; /* the operator that fails; -1: none */
-} watched;
-
-typedef struct place {
-    watched *w;
-    int32_t v;
-} place;
-
-static int watch(c2_context *c) {
-    const place *p = c->handle;
-    watched *w = p->w;
-    const c2_graph *g = w->graph;
-    for (int32_t k = g->pred_at[p->v]; k < g->pred_at[p->v + 1]; k++)
-        if (w->stamp[g->preds[k]] != w->stamp[p->v] + 1) add_rlx(&w->early, 1);
-    for (int64_t k = 0; k < w->turns[p->v]; k++)
-        __asm__ volatile("" ::: "memory");
-    w->stamp[p->v]++;
-    add_rlx(&w->ran, 1);
-    return p->v == w->bad ? c2_fail(c, C2_VALUE, "operator %d", p->v) : C2_OK;
-}
-
-static place *places;
-
-static void open_net(watched *w, edges *e, int64_t most_turns, uint64_t seed) {
-    *w = (watched){.bad = -1};
-    if (c2_graph_of_edges(e->n, e->m, e->from, e->to, &w->graph)) abort();
-    w->net = c2_net_new(e->n);
-    w->stamp = calloc((size_t)e->n + 1, sizeof *w->stamp);
-    w->turns = calloc((size_t)e->n + 1, sizeof *w->turns);
-    places = calloc((size_t)e->n + 1, sizeof *places);
-    for (int64_t v = 0; v < e->n; v++) {
-        places[v] = (place){w, (int32_t)v};
-        w->turns[v] = most_turns ? (int64_t)(next_random(&seed) % (uint64_t)most_turns) : 0;
-        c2_net_set(w->net, v, watch, &places[v], 0, NULL, 0, NULL, NULL, 0);
-    }
-}
-
-static void close_net(watched *w, edges *e) {
-    c2_net_free(w->net);
-    c2_graph_free(w->graph);
-    free(w->stamp);
-    free(w->turns);
-    free(places);
-    free_edges(e);
-}
+#include "watched.h"
 
 static void run_all_ways(edges e, int64_t most_turns, int runs) {
     watched w;
@@ -278,132 +217,6 @@ TEST(a_trace_has_every_operator_once_and_in_order) {
     close_net(&w, &e);
 }
 
-/* An operator of the net below: some microseconds; in the given run of it, one of them a hundred
- * times as long, as when the processor is taken away. */
-static int disturbed(c2_context *c) {
-    const place *p = c->handle;
-    watched *w = p->w;
-    const int64_t longer = p->v == 100 && w->stamp[p->v] == w->bad ? 10000 : 1;
-    for (int64_t k = 0; k < longer * w->turns[p->v]; k++)
-        __asm__ volatile("" ::: "memory");
-    w->stamp[p->v]++;
-    return C2_OK;
-}
-
-/* Whether the costs of the first two runs, one of them disturbed, promise to gain. */
-static int promises(watched *w) {
-    memset(w->stamp, 0, 400 * sizeof *w->stamp);
-    c2_async *a = c2_async_new(w->net, w->graph, 2);
-    c2_async_report r;
-    for (int k = 0; k < 2; k++) {
-        c2_run run = {0};
-        CHECK_EQ(c2_async_run(a, &run), C2_OK);
-    }
-    c2_async_report_now(a, &r);
-    c2_async_free(a);
-    return r.critical_ns < r.serial_ns / 4 && r.planned_ns > 0 && r.planned_ns < 0.9 * r.serial_ns;
-}
-
-TEST(a_disturbance_while_costs_are_measured_does_not_count) {
-    edges e = independent(400);
-    watched w;
-    open_net(&w, &e, 0, 1);
-    for (int v = 0; v < 400; v++) {
-        w.turns[v] = 2000;
-        c2_net_set(w.net, v, disturbed, &places[v], 0, NULL, 0, NULL, NULL, 0);
-    }
-    for (w.bad = 0; w.bad < 2; w.bad++) {
-        int found = 0; /* the machine may disturb the other run itself, but not each time */
-        for (int k = 0; k < 50 && !found; k++)
-            found = promises(&w);
-        CHECK(found);
-    }
-    close_net(&w, &e);
-}
-
-static _Atomic int over;
-static void *look(void *arg) {
-    c2_async_report r;
-    int64_t runs = 0;
-    while (!load_acq(&over)) {
-        c2_async_report_now(arg, &r);
-        CHECK(r.runs >= 0 && r.mode >= C2_MODE_SERIAL && r.mode <= C2_MODE_DYNAMIC);
-        runs = r.runs;
-        c2_os_yield();
-    }
-    return (void *)(intptr_t)runs;
-}
-
-/* Under ThreadSanitizer: a report may be asked for at any time. */
-TEST(reports_while_runs_are_on) {
-    edges shapes[] = {independent(64), chain(10)};
-    for (int k = 0; k < 2; k++) {
-        watched w;
-        open_net(&w, &shapes[k], k ? 0 : 5000, 3);
-        c2_async *a = c2_async_new(w.net, w.graph, 2);
-        pthread_t other;
-        store_rel(&over, 0);
-        pthread_create(&other, NULL, look, a);
-        for (int i = 0; i < 400; i++) {
-            c2_run run = {0};
-            CHECK_EQ(c2_async_run(a, &run), C2_OK);
-        }
-        c2_async_report r;
-        c2_async_report_now(a, &r);
-        CHECK_EQ(r.runs, 400);
-        store_rel(&over, 1);
-        pthread_join(other, NULL);
-        c2_async_free(a);
-        close_net(&w, &shapes[k]);
-    }
-}
-
-TEST(a_mode_or_a_trace_ends_plain_runs_at_once) {
-    edges e = chain(10);
-    watched w;
-    open_net(&w, &e, 0, 1);
-    c2_async *a = c2_async_new(w.net, w.graph, 2);
-    c2_event events[10];
-    for (int k = 0; k < 10; k++) {
-        c2_run run = {0};
-        CHECK_EQ(c2_async_run(a, &run), C2_OK);
-    }
-    CHECK_EQ(c2_async_trace(a, 10), C2_OK);
-    c2_run traced = {0};
-    CHECK_EQ(c2_async_run(a, &traced), C2_OK);
-    CHECK_EQ(c2_async_events(a, events, 10), 10);
-    CHECK_EQ(c2_async_trace(a, 0), C2_OK);
-    c2_async_mode(a, C2_MODE_SERIAL);
-    for (int k = 0; k < 5; k++) {
-        c2_run run = {0};
-        CHECK_EQ(c2_async_run(a, &run), C2_OK);
-    }
-    c2_async_mode(a, C2_MODE_STATIC);
-    c2_run fixed = {0};
-    CHECK_EQ(c2_async_run(a, &fixed), C2_OK);
-    c2_async_report r;
-    c2_async_report_now(a, &r);
-    CHECK(r.mode == C2_MODE_STATIC && r.planned_ns > 0);
-    CHECK_EQ(r.runs, 17);
-    c2_async_free(a);
-    close_net(&w, &e);
-}
-
-TEST(unmeasured_operators_are_worth_sharing) {
-    edges e = stencil(8, 20);
-    watched w;
-    open_net(&w, &e, 0, 1);
-    c2_async *a = c2_async_new(w.net, w.graph, 2);
-    c2_async_mode(a, C2_MODE_STATIC);
-    c2_run run = {0};
-    CHECK_EQ(c2_async_run(a, &run), C2_OK);
-    c2_async_report r;
-    c2_async_report_now(a, &r);
-    CHECK(r.planned_ns > 0 && r.planned_ns < 0.7 * C2_UNKNOWN_COST * (double)e.n);
-    c2_async_free(a);
-    close_net(&w, &e);
-}
-
 int main(void) {
     RUN(empty_and_single);
     RUN(known_shapes);
@@ -413,10 +226,6 @@ int main(void) {
     RUN(one_run_at_a_time);
     RUN(lanes_keep_their_operators);
     RUN(a_trace_has_every_operator_once_and_in_order);
-    RUN(a_disturbance_while_costs_are_measured_does_not_count);
-    RUN(reports_while_runs_are_on);
-    RUN(a_mode_or_a_trace_ends_plain_runs_at_once);
-    RUN(unmeasured_operators_are_worth_sharing);
     RUN(edges_must_go_forward);
     RUN(blobs_make_the_edges);
     return report();
