@@ -60,9 +60,10 @@ class NetParts:
             left += new
         return sorted(found, reverse=True)
 
-    def writer(self, output: str) -> int:
-        """The operator that writes it last."""
-        return self._by_name[output][-1]
+    def left_out(self, output: str, future: RunFuture) -> bool:
+        """Whether the operator that writes the output last was skipped."""
+        writers = self._by_name.get(output)  # None: an input, passed on
+        return writers is not None and future.left_out(writers[-1])
 
 
 class Flight:
@@ -125,7 +126,7 @@ class Flight:
     def _of_the_rest(self, future: RunFuture, instance: Instance) -> Result:
         """The outputs of operators that were not skipped."""
         found = instance.outputs
-        return {n: found[n] for n in found if not future.left_out(self._parts.writer(n))}
+        return {n: found[n] for n in found if not self._parts.left_out(n, future)}
 
     def _execute(self, instance: Instance, run: Any) -> int:
         alone = self._always_alone or self.threads.alone()

@@ -162,6 +162,8 @@ class NetProgram:
 
     def _compile_shared(self, outer: Scope) -> tuple[CompiledNet, dict[str, Blob]]:
         compiled = compile_net(self._net, outer)
+        for name in self._outputs:  # an output may be an input that no operator touches
+            outer.find_or_create(name)
         return compiled, dict(outer)  # it holds every blob that was looked up in it
 
     def _instance(self, compiled: CompiledNet, scope: Scope) -> Instance:
