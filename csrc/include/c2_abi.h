@@ -56,19 +56,51 @@ int64_t c2_itemsize(int dtype); /* bytes of an element; 0 for an unknown dtype *
  * import; takes the GIL itself. Returns 0, or -1 when a type could not be made. */
 int c2_register_fast(void *namespace_dict);
 
-/* ---- bulk operations on the caller's memory (bulk.c) ------------------------------------ */
+/* ---- bulk operations on the caller's memory (bulk.c, scatter.c, dense.c) ---------------- */
 
-/* base[indices[k]] += values[k] (or values[0] when value_step is 0), each add atomic and
- * relaxed. Every index is checked before the first write: -slots <= index < slots, negative
- * ones count from the end. index_dtype is C2_INT32 or C2_INT64. Integers wrap. `before`, where
- * not NULL, receives the n values that the adds found. Returns C2_OK or C2_INDEX, and then
- * *bad is the position of the first bad index. */
-int c2_scatter_add(int dtype, void *base, int64_t slots, const void *indices, int index_dtype,
-                   const void *values, int value_step, int64_t n, void *before, int64_t *bad);
+/* Indices: -slots <= index < slots, negative ones count from the end; index_dtype is C2_INT32 or
+ * C2_INT64. Every index is checked before the first write. C2_OK or C2_INDEX, and then *bad is
+ * the position of the first bad index. Integers wrap. All adds are relaxed. */
 
-/* base[k] += scale * values[k] for k < n, each element atomic and relaxed. `scale` points to
- * one element of the dtype. */
-int c2_dense_add(int dtype, void *base, const void *values, const void *scale, int64_t n);
+/* One after the other: before[k] = base[indices[k]], to which values[k] (or values[0] when
+ * value_step is 0) is added in the same atomic operation. `before` may be NULL. */
+int c2_fetch_add_at(int dtype, void *base, int64_t slots, const void *indices, int index_dtype,
+                    const void *values, int value_step, int64_t n, void *before, int64_t *bad);
+
+/* How the adds at indices are made; scatter.c says what each is good for. */
+enum c2_add_method {
+    C2_ADD_AUTO = 0,
+    C2_ADD_DIRECT = 1,  /* each add one atomic operation */
+    C2_ADD_PRIVATE = 2, /* summed in a copy of each thread's own, which is then added */
+    C2_ADD_CACHED = 3   /* the hot slots so, the others directly */
+};
+
+/* What a call did. */
+typedef struct c2_add_report {
+    int32_t method;
+    int32_t threads; /* that took part, the caller among them */
+    int32_t writers; /* threads at work in calls like this one when it began, its own included */
+    double repeated; /* share of a sample of the indices that had come in it before; -1: none */
+    int64_t scratch; /* bytes that were allocated */
+} c2_add_report;
+
+/* base[indices[k]] += values[k] (or values[0]), in any order, on at most `threads` threads;
+ * floats may be summed in another order before they are added. `report` may be NULL. Also
+ * C2_NO_MEMORY, where a forced method needs what there is not. */
+int c2_add_at(int dtype, void *base, int64_t slots, const void *indices, int index_dtype,
+              const void *values, int value_step, int64_t n, int method, int threads,
+              c2_add_report *report, int64_t *bad);
+
+/* base[k] += scale * values[k] for k < n, each element atomic towards every other operation.
+ * `scale` points to one element of the dtype. */
+int c2_dense_add(int dtype, void *base, const void *values, const void *scale, int64_t n,
+                 int threads);
+
+/* The same by plain vector adds under locks: atomic only towards calls with the same locks.
+ * `locks`: n_locks words of 8 bytes, zero at first, for calls of any process on this base; NULL:
+ * those of this process. May block. C2_OWNER_DIED: added, but a process had died in its part. */
+int c2_dense_add_striped(int dtype, void *base, const void *values, const void *scale, int64_t n,
+                         int threads, void *locks, int64_t n_locks);
 
 /* out[k] = base[indices[k]], each element read without tearing; indices as above. */
 int c2_gather(int dtype, const void *base, int64_t slots, const void *indices, int index_dtype,
