@@ -162,7 +162,11 @@ int64_t c2_blob_token(c2_blob *blob);             /* of an object; -1 otherwise 
  * blob meanwhile. Calls nest; both on the same thread. */
 void c2_guard_enter(void);
 void c2_guard_leave(void);
+int c2_inside(void); /* 1 when this thread is inside a guard: in an operator of some run, say */
 const c2_tensor *c2_blob_tensor(c2_blob *blob); /* inside a guard; NULL for other kinds */
+/* The same for n blobs: what tensors[k] says becomes what that of blobs[k] does, ndim = -1 for
+ * other kinds. 1 when nothing was new: the same memory, shapes and types as before. */
+int c2_blob_tensors(c2_blob *const *blobs, int64_t n, c2_tensor *tensors);
 
 /* Inside a guard: the tensor, or NULL; and in *memory what keeps its elements' memory after the
  * guard too, whatever becomes of the blob, until it is given to c2_memory_let_go. NULL there for
@@ -242,11 +246,19 @@ typedef struct c2_run {
     const c2_net *net; /* its net, or NULL */
     c2_poll poll;
     uint64_t caller; /* the thread that called; set by the run */
+    uint8_t *skip;   /* atomic: NULL, or what c2_run_skip was given */
     char message[512];
 } c2_run;
 
 /* Ask every worker of a run to stop soon; from any thread, while the c2_run lives. */
 void c2_run_stop(c2_run *run);
+
+/* Leave out these operators of a run of one net, unless they have begun; with each, all that depend
+ * on it must be given, before it. From any thread, one at a time, while the c2_run lives. flags:
+ * one for each operator of the net, 0 at first and the same in each call, as long as the run; after
+ * the run it is C2_SKIPPED for those that were left out. */
+enum c2_skip { C2_TO_SKIP = 1, C2_SKIPPED = 2 };
+void c2_run_skip(c2_run *run, uint8_t *flags, const int32_t *ops, int64_t n);
 
 c2_net *c2_net_new(int64_t n_ops); /* NULL when out of memory */
 void c2_net_free(c2_net *net);
@@ -320,6 +332,11 @@ enum c2_lane_flag { C2_LANE_CALLER = 1 };
 int c2_async_lanes(c2_async *async, const int32_t *lane_of_op, int n_lanes,
                    const int32_t *lane_workers, const int32_t *lane_flags);
 
+/* After c2_async_lanes, before the first run: the workers of this lane, which must not have the
+ * caller, run on these processors only (0 to 1023). C2_OK, C2_VALUE, C2_NO_MEMORY. A run fails
+ * with C2_SYSTEM where the system refuses. */
+int c2_async_pin(c2_async *async, int lane, const int32_t *cpus, int n);
+
 /* Between runs: measure each operator's time in the following runs (about 20 ns an operator).
  * 1: from zero again; 0: no longer, the figures stay. C2_OK, C2_BUSY, C2_NO_MEMORY. */
 int c2_async_profile(c2_async *async, int on);
@@ -338,12 +355,13 @@ int c2_async_trace(c2_async *async, int64_t capacity);
  * C2_OK; C2_BUSY during a run. */
 int c2_async_events(c2_async *async, c2_event *out, int64_t most, int64_t *count);
 void c2_async_free(c2_async *async);
-void c2_async_mode(c2_async *async, int mode);
-/* Runs the net once. One run at a time: C2_BUSY while another is on. Returns run->status.
+void c2_async_mode(c2_async *async, int mode); /* of the runs that begin from now on */
+/* Runs the net once. One run at a time: C2_BUSY while another is on (but serial runs, which may be
+ * side by side, when nothing else is to be measured or written down). Returns run->status.
  * Blocks; release the GIL. */
 int c2_async_run(c2_async *async, c2_run *run);
 
-/* What the last runs were and took. */
+/* What the last runs were and took. Any time, from any thread. */
 typedef struct c2_async_report {
     int32_t mode; /* what the next run will do */
     int32_t workers;

@@ -53,26 +53,30 @@ class Instance:
     """One c2_net with its blobs; one run at a time, but for callers who want runs side by side on
     the same blobs."""
 
-    __slots__ = ("_put", "execute", "info", "keep", "native", "nets", "outputs", "serial")
+    __slots__ = ("_put", "execute", "fetch", "info", "keep", "native", "nets", "outputs")
 
     def __init__(
         self,
         info: NetInfo,
         execute: InDependencyOrder,
-        serial: Callable[[Any], int],
         put: Callable[[str, Any], None],
         outputs: Outputs,
+        fetch: Callable[[], dict[str, Any]],
         native: bool,
         keep: object,
     ) -> None:
         self.info = info
         self.nets = [info]
         self.execute = execute
-        self.serial = serial
         self.outputs = outputs
+        self.fetch = fetch  # all of them
         self.native = native  # as of a CompiledNet
         self._put = put
         self.keep = keep
+
+    def serial(self, run: Any) -> int:
+        """A run in program order, on the calling thread."""
+        return int(lib.c2_net_run(self.info.c, run))
 
     def feed(self, inputs: Mapping[str, Any]) -> None:
         """Copy the inputs of one run into its blobs."""
