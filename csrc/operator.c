@@ -11,7 +11,8 @@
 
 #define C2_KERNEL_TABLES(X)                                                                        \
     X(fill)                                                                                        \
-    X(math) X(compare) X(sparse) X(linear) X(atomic) X(counter) X(queue) X(rendezvous) X(user)
+    X(math)                                                                                        \
+    X(compare) X(sparse) X(linear) X(train) X(atomic) X(counter) X(queue) X(rendezvous) X(user)
 
 #define DECLARE(name) extern const c2_kernel_entry c2_kernels_##name[];
 C2_KERNEL_TABLES(DECLARE)
