@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -93,6 +92,10 @@ class Trainer:
 
     `weights` are where to begin, float32 (features + intercept,), or (features + intercept, 2) for
     step="adagrad"; they are copied. A Trainer is for one caller at a time.
+
+    After a run every worker has had every step. SGD's steps are sums, so the workers' weights are
+    the same but for rounding. AdaGrad's depend on the steps before, and each worker has them in an
+    order of its own: its workers' weights differ a little, and each run ends with their mean.
     """
 
     def __init__(self, rows: Rows, weights: Array, settings: Settings, passes: int = 1) -> None:
@@ -103,7 +106,8 @@ class Trainer:
         self._limit = self._passes * count
         batch = settings.batch_size or batch_for(count, settings.workers)
         batches = -(-self._limit // batch)
-        self._count, self._done = count, 0
+        self._averaged = settings.step == "adagrad" and settings.workers > 1
+        self._done = 0
         self._shared: dict[str, Array] = {
             "cursor": zeros(1, np.int64),
             "log": zeros(self._limit, np.float32),
@@ -122,8 +126,7 @@ class Trainer:
 
     @property
     def weights(self) -> Array:
-        """The first worker's weights: those of all, but for the order of additions. To be read
-        between runs."""
+        """The first worker's weights. To be read between runs."""
         return self._workers[0].weights
 
     @property
@@ -145,6 +148,10 @@ class Trainer:
         self._finish(False)
         self._done += self._limit
         self._count_all()
+        if self._averaged:
+            mean = np.mean([worker.weights for worker in self._workers], axis=0)
+            for worker in self._workers:
+                worker.weights[...] = mean
         return float(sum(worker.loss[0] for worker in self._workers)) / self._limit
 
     def _count_all(self) -> None:
@@ -195,9 +202,3 @@ class Trainer:
         plan: Callable[[core.ExecutionStep], Runner] = self._workspace.compile_plan
         return plan(train), plan(finish)
 
-
-def train(rows: Rows, weights: Array, settings: Settings, passes: int) -> tuple[Array, float]:
-    """A run of some passes: the weights, and the mean loss. See Trainer."""
-    trainer = Trainer(rows, weights, settings, passes)
-    loss = trainer.run()
-    return trainer.weights, loss
