@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 import numbers
 import warnings
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -33,6 +34,8 @@ from caffe2op.linear_model.training import Rows, Settings, Trainer
 
 Array = npt.NDArray[Any]
 
+_LEAST_ROWS = 1024  # of a pass for each thread: 20 us of work, and waking one takes 20-50 us
+
 _PARAMETERS = """
     Parameters
     ----------
@@ -48,7 +51,8 @@ _PARAMETERS = """
     n_iter_no_change : see tol.
     shuffle : put the rows into a random order once, before the first pass.
     random_state : of the shuffling.
-    n_jobs : threads; None is 1 (or what joblib's context says), -1 all processors.
+    n_jobs : most threads; None is 1 (or what joblib's context says), -1 all processors. Each has
+        1024 rows or more: with less, waking it takes longer than what it would do.
     batch_size : rows that a worker takes at a time; None: by the number of rows, 128 at most.
         What weights lack of the other workers' steps is about one batch of each.
 """
@@ -155,6 +159,8 @@ class _SharedSGD(BaseEstimator):  # type: ignore[misc]
     def _train(self, X: Any, targets: Array, passes: int, settings: Settings) -> None:
         """Goes on from self._weights (problems, ...) and sets what is fitted."""
         X, targets = self._in_order(X, targets)
+        workers = min(settings.workers, max(1, X.shape[0] // _LEAST_ROWS))
+        settings = replace(settings, workers=workers)
         values = None if bool((X.data == 1).all()) else X.data
         indptr = X.indptr.astype(np.int64)
         self.n_iter_ = 0
@@ -209,9 +215,7 @@ class _SharedSGD(BaseEstimator):  # type: ignore[misc]
     def _scores(self, X: Any) -> Array:
         """(rows, problems)"""
         check_is_fitted(self)
-        X = validate_data(
-            self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False
-        )
+        X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
         scores: Array = safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
         return scores
 

@@ -201,4 +201,3 @@ class Trainer:
         finish = core.execution_step("finish", nets)
         plan: Callable[[core.ExecutionStep], Runner] = self._workspace.compile_plan
         return plan(train), plan(finish)
-
