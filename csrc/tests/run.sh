@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs the test programs named as arguments and adds up their results. A program that ends well
-# without a line "N passed, N failed" counts as one test; one that ends badly fails.
+# without a line "N passed, N failed" counts as one test; one that ends badly, or ran none, fails.
 passed=0
 failed=0
 out=$(mktemp)
@@ -13,7 +13,10 @@ for program in "$@"; do
     p=${line%% passed*}
     f=${line##* passed, }
     f=${f%% failed*}
-    if [ $status -eq 0 ]; then
+    if [ $status -eq 0 ] && [ "$line" = "0 passed, 0 failed" ]; then
+        echo "$name: it has run no test"
+        f=1
+    elif [ $status -eq 0 ]; then
         p=${p:-1}
         f=0
     elif [ "${f:-0}" -eq 0 ]; then # it died before it could report

@@ -79,7 +79,7 @@ static void *lock_and_keep_a_while(void *arg) {
 
 static void wait_for_waiters(void) {
     while (!(load_acq(&word) & C2_MUTEX_WAITERS))
-        c2_os_yield();
+        nap();
 }
 
 TEST(a_sleeper_gets_the_lock_when_it_is_released) {
@@ -113,7 +113,7 @@ TEST(a_timeout_does_not_use_up_a_wake) {
         usleep(2000); /* near the timeout: that is the race wanted here */
         CHECK_EQ(c2_mutex_unlock(&word), C2_OK);
         while (!load_acq(&patient.step) && !load_acq(&hasty.step))
-            c2_os_yield();
+            nap();
         await(&hasty.step, 1);
         reach(&hasty.step, 2);
         await(&patient.step, 1);
@@ -156,7 +156,7 @@ TEST(an_heir_that_only_tries_still_wakes_the_sleepers) {
     pthread_join(go(lock_and_end, &name), NULL);
     store_rel(&word, name | C2_MUTEX_WAITERS);
     while (c2_mutex_lock(&word, 0) != C2_OWNER_DIED)
-        c2_os_yield();
+        nap();
     CHECK_EQ(load_acq(&word), c2_os_self() | C2_MUTEX_WAITERS);
     CHECK_EQ(c2_mutex_unlock(&word), C2_OK);
 }
@@ -217,7 +217,7 @@ TEST(a_signal_interrupts_a_wait) {
     const pthread_t thread = go(wait_for_signal, NULL);
     while (!load_acq(&got_signal)) {
         pthread_kill(thread, SIGUSR1);
-        c2_os_yield();
+        nap();
     }
     pthread_join(thread, NULL);
     CHECK_EQ(load_acq(&word), c2_os_self() | C2_MUTEX_WAITERS); /* it gave up without harm */

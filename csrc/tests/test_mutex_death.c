@@ -114,7 +114,7 @@ TEST(a_killed_waiter_harms_nobody) {
     CHECK_EQ(c2_mutex_lock(&s->word, -1), C2_OK);
     const pid_t victim = child(wait_until_killed, NULL);
     while (!(load_acq(&s->word) & C2_MUTEX_WAITERS))
-        c2_os_yield();
+        nap();
     const pid_t next = child(lock_once, NULL);
     await(&s->step, 2);
     kill(victim, SIGKILL);
@@ -131,7 +131,7 @@ TEST(a_wake_that_was_never_sent) {
     CHECK_EQ(c2_mutex_lock(&s->word, -1), C2_OK);
     const pid_t next = child(lock_once, NULL);
     while (!(load_acq(&s->word) & C2_MUTEX_WAITERS))
-        c2_os_yield();
+        nap();
     usleep(20000); /* it sleeps, most likely; where not, this is the ordinary case */
     const int64_t start = c2_os_now();
     store_rel(&s->word, 0);
@@ -211,7 +211,7 @@ TEST(killed_at_any_moment) {
         const int from = load_acq(&s->step);
         const int64_t start = c2_os_now();
         while (load_acq(&s->step) - from < 50 + k)
-            c2_os_yield(); /* they go on */
+            nap(); /* they go on */
         CHECK(c2_os_now() - start < 5 * SOON);
         kill(workers[k % WORKERS], SIGKILL);
         int status = 0;

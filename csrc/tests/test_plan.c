@@ -1,10 +1,11 @@
 /* net.c, pool.c and plan.c: how often things run, who waits for whom, and how failures stop. */
+#define _GNU_SOURCE
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "check.h"
+#include "threads.h"
 #include "net.h"
 #include "platform.h"
 #include "pool.h"
@@ -29,14 +30,14 @@ static int meet(c2_context *c) { /* returns only when all are here */
     add_acq_rel(&m->arrived, 1);
     while (load_acq(&m->arrived) < m->expected) {
         if (c2_stopping(c)) return C2_STOPPED;
-        c2_os_yield();
+        nap();
     }
     return C2_OK;
 }
 
 static int wait_for_stop(c2_context *c) {
     while (!c2_stopping(c))
-        c2_os_yield();
+        nap();
     return C2_STOPPED;
 }
 
@@ -214,7 +215,7 @@ TEST(jobs_are_run_or_revoked) {
         if (w && k % 2) revoked += c2_pool_revoke(w, ticket);
     }
     while (load_acq(&jobs_run) + revoked < JOBS)
-        c2_os_yield(); /* the time box ends it if lost */
+        nap(); /* the time box ends it if lost */
     CHECK(load_acq(&jobs_run) + revoked == JOBS);
 }
 

@@ -151,7 +151,7 @@ TEST(a_signal_interrupts) {
         const pthread_t thread = go(interrupted, &p);
         while (!load_acq(&p.stop)) { /* the first may come before it sleeps */
             pthread_kill(thread, SIGUSR1);
-            c2_os_yield();
+            nap();
         }
         pthread_join(thread, NULL);
     }
@@ -190,7 +190,7 @@ TEST(a_thread_that_ended_is_not_alive) {
     pthread_join(go(note_self, &name), NULL);
     /* join may return a moment before the system has taken the thread away */
     while (c2_os_alive(load_acq(&name)))
-        c2_os_yield();
+        nap();
     CHECK_EQ(c2_os_alive(load_acq(&name)), 0);
 }
 
@@ -268,7 +268,7 @@ TEST(a_first_thread_that_ended_before_the_others_is_not_alive) {
     const pid_t pid = child(first_thread_ends, s);
     await(&s->step, 1);
     while (c2_os_alive(load_acq(&s->name)))
-        c2_os_yield();
+        nap();
     CHECK_EQ(kill(pid, 0), 0);
     CHECK_EQ(waitpid(pid, NULL, WNOHANG), 0); /* its process lives on */
     reach(&s->step, 2);

@@ -1,6 +1,7 @@
 /* The queue of queue.h, by its numbered promises: order, capacity, closing, giving back, waking.
  * stress_queue.c counts the tuples under several producers and consumers. */
-#include "check.h"
+#define _GNU_SOURCE
+#include "threads.h"
 #include "platform.h"
 
 /* Runs once in this thread's gap between "I saw nothing" and the sleep. */
@@ -145,7 +146,7 @@ static pthread_t start(void *(*body)(void *), job *j) {
     pthread_t thread;
     pthread_create(&thread, NULL, body, j);
     while (!load_acq(&j->started))
-        c2_os_yield();
+        nap();
     return thread;
 }
 

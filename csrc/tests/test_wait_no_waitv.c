@@ -1,6 +1,5 @@
 /* The same tests on a Linux without futex_waitv, where 64-bit waits go in slices. */
 #define _GNU_SOURCE
-#ifdef C2_PLATFORM_linux
 #include "../platform_linux.c"
 #include "wait_bodies.h"
 
@@ -25,10 +24,3 @@ int main(void) {
     RUN(the_high_half_is_looked_at);
     return report();
 }
-#else
-#include "check.h"
-
-int main(void) {
-    return report();
-}
-#endif

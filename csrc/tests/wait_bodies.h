@@ -181,7 +181,7 @@ TEST(a_signal_interrupts_a_wait) {
     const pthread_t thread = go(wait_for_signal, &word);
     while (!load_acq(&interrupted)) {
         pthread_kill(thread, SIGUSR1);
-        c2_os_yield();
+        nap();
     }
     pthread_join(thread, NULL);
 }

@@ -58,6 +58,7 @@ def test_what_a_value_raises_is_raised() -> None:
         array.store(0, Unlucky(ZeroDivisionError()))
 
 
+@pytest.mark.filterwarnings("ignore:Setting the dtype:DeprecationWarning")  # NumPy 2.5
 def test_assigning_to_the_view_changes_the_view_only() -> None:
     """Else the bulk operations would take 8 bytes for 64."""
     memory = np.zeros(16, np.int8)

@@ -226,8 +226,9 @@ def test_a_child_forked_on_another_thread_runs_and_polls(net_type) -> None:
                     pass
                 os._exit(0)  # CPython 3.13 itself runs no handlers in such a child
             except KeyboardInterrupt:
-                signal.setitimer(signal.ITIMER_REAL, 0.1)
+                pass
             try:
+                signal.setitimer(signal.ITIMER_REAL, 0.1)
                 workspace.RunNetOnce(get)  # for ever, but for the signal
             except KeyboardInterrupt:
                 os._exit(0)

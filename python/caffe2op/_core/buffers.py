@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.ma import MaskedArray
 
 from . import dtypes
 
@@ -57,7 +58,7 @@ def view(buffer: object, dtype: npt.DTypeLike | None = None, argument: str = "bu
 
 
 def _of_ndarray(array: Array, argument: str) -> Array:
-    if isinstance(array, np.ma.MaskedArray):
+    if isinstance(array, MaskedArray):
         raise TypeError(f"{argument}: a masked array, whose mask would be ignored; give its .data")
     # A subclass could answer questions about its layout otherwise than the memory would.
     return array.view(np.ndarray)

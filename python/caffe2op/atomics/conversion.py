@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.ma import MaskedArray
 
 NDArray = npt.NDArray[Any]
 
@@ -84,7 +85,7 @@ def _check_integers(given: NDArray, dtype: np.dtype[Any], argument: str) -> None
 
 
 def _array(given: npt.ArrayLike, argument: str) -> NDArray:
-    if isinstance(given, np.ma.MaskedArray):
+    if isinstance(given, MaskedArray):
         raise TypeError(f"{argument}: a masked array, whose mask would be ignored; give its .data")
     try:
         return np.asarray(given)

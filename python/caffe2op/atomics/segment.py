@@ -232,7 +232,7 @@ def _start_time(pid: int) -> int:
         if os.readlink("/proc/self") != str(os.getpid()):
             return 0  # another namespace's /proc
         # The command's name, in parentheses, may contain anything.
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         return int(text.rpartition(")")[2].split()[19])
     except (OSError, ValueError, IndexError):
         return 0

@@ -150,7 +150,7 @@ class NetDef(Definition):
     external_output: list[str] = field(default_factory=list)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class ExecutionStepDef(Definition):
     """Nets (`network`, by name) or substeps, and how often and how they run."""
 
@@ -169,7 +169,7 @@ class ExecutionStepDef(Definition):
     num_concurrent_instances: int = 1
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class PlanDef(Definition):
     """The nets that the steps name, and the steps, run in order."""
 

@@ -50,8 +50,9 @@ _EXPECTED: dict[type, dict[str, Any]] = {
 }
 
 
-def check_fields(definition: object, where: str) -> None:
-    """TypeError, beginning with `where`, for a field that holds something else."""
+def check_fields(definition: object, where: str, items_unseen: str = "") -> None:
+    """TypeError, beginning with `where`, for a field that holds something else. Of the field
+    `items_unseen` only that it is a list."""
     kind = next(t for t in type(definition).__mro__ if t in _EXPECTED)  # or one derived from it
     for field, expected in _EXPECTED[kind].items():
         value = getattr(definition, field)
@@ -65,6 +66,8 @@ def check_fields(definition: object, where: str) -> None:
         items = "names" if item in (str, Hashable) else item.__name__
         if not isinstance(value, list | tuple):
             raise TypeError(f"{where}: field {field!r} must be a list of {items}, got {value!r}")
+        if not value or field == items_unseen or set(map(type, value)) == {item}:
+            continue  # so it nearly always is
         for one in value:
             if not isinstance(one, item):
                 raise TypeError(

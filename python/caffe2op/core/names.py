@@ -25,9 +25,10 @@ class BlobReference:
     __slots__ = ("_from_net", "_name")
 
     def __init__(self, name: str | BlobReference, net: Net | None = None) -> None:
-        if not isinstance(name, str | BlobReference) or not str(name):
+        # A net of thousands of operators makes several for each: no union of types made anew.
+        if not isinstance(name, (str, BlobReference)) or not (text := str(name)):
             raise TypeError(f"a blob's name must be a non-empty string, got {name!r}")
-        self._name = str(name)
+        self._name = text
         self._from_net = net
 
     def Net(self) -> Net | None:
@@ -93,7 +94,9 @@ def ScopedName(name: str) -> str:
 
 def ScopedBlobReference(name: BlobLike, net: Net | None = None) -> BlobReference:
     """The reference of the name with this thread's name scope before it."""
-    return BlobReference(ScopedName(str(BlobReference(name))), net)
+    if type(name) is not str or not name:
+        name = str(BlobReference(name))
+    return BlobReference(ScopedName(name), net)
 
 
 def references(blobs: Blobs | None, net: Net | None = None) -> list[BlobReference]:
@@ -110,7 +113,10 @@ def references(blobs: Blobs | None, net: Net | None = None) -> list[BlobReferenc
         raise TypeError(f"blobs are given as a name, a reference or a list of them, got {blobs!r}")
     found: list[BlobReference] = []
     for blob in several:
-        if not isinstance(blob, str | BlobReference):
+        if isinstance(blob, BlobReference):
+            found.append(blob)
+        elif isinstance(blob, str):
+            found.append(ScopedBlobReference(blob, net))
+        else:
             raise TypeError(f"a blob is given by its name or a reference, got {blob!r}")
-        found.append(ScopedBlobReference(blob, net) if isinstance(blob, str) else blob)
     return found

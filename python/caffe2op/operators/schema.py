@@ -92,20 +92,28 @@ class Binding:
 
 
 _types: dict[str, tuple[Schema, Binding]] = {}
+_stamp = object()  # another one whenever a type that was there becomes another
 
 
 def register(schema: Schema, binding: Binding | None = None, *, replace: bool = False) -> None:
     """Add an operator type. Without a binding the native kernel `schema.type` runs it.
     ValueError when the type is there already, unless it is to be replaced: nets that exist keep
     what they were made with."""
+    global _stamp
     names = [a.name for a in schema.args]
     if len(set(names)) != len(names):
         raise ValueError(f"operator {schema.type!r} declares an argument twice: {names}")
     entry = schema, binding or Binding(schema.type)
     if replace:
         _types[schema.type] = entry
+        _stamp = object()  # after it: what is built in between is built again
     elif _types.setdefault(schema.type, entry) is not entry:
         raise ValueError(f"operator type {schema.type!r} is registered already")
+
+
+def stamp() -> object:
+    """Something that is the same as long as every registered type is what it was."""
+    return _stamp
 
 
 def registered() -> list[str]:

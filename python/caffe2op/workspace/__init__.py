@@ -181,7 +181,10 @@ def RunOperatorsOnce(operators: Iterable[OperatorDef]) -> bool:
 def RunPlan(plan: Plan | PlanDef | ExecutionStep) -> bool:
     """Check a plan (or the plan of one step) and run it, in one call into C.
 
-    Every step and net is checked before the first runs. The first failure in time, of whatever
+    Every step and net is checked before the first runs. What was compiled is kept for as long as
+    the plan and the workspace are, and used again if nothing in the plan's definitions has changed
+    since; changes count at the next call. Plans with operators of the user's own, or with steps
+    that make workspaces, are compiled each time. The first failure in time, of whatever
     step, is raised; concurrent steps stop after the operator that they are in, and are waited for.
     """
-    return current.workspace.compile_plan(plan)(False)
+    return current.workspace.run_plan(plan)

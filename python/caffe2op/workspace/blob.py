@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.ma import MaskedArray
 
 from caffe2op._core import buffers, dtypes, ffi, lib, locks, status
 
@@ -76,7 +77,7 @@ class Blob:
             self._feed_object(value)
 
     def _as_array(self, value: Any) -> Array:
-        if isinstance(value, np.ma.MaskedArray):
+        if isinstance(value, MaskedArray):
             raise TypeError(
                 f"blob {self.name!r}: value: a masked array, whose mask would be "
                 "ignored; give its .data"

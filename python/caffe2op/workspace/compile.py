@@ -8,7 +8,6 @@ A blob's kind and dtype are looked at when the operator runs.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from caffe2op._core import ffi, lib
@@ -30,13 +29,18 @@ class CompiledNet:
     """A c2_net with all that it points to. Constant: any number of threads may run it at the same
     time, and what its operators do to shared blobs then is theirs to order."""
 
-    __slots__ = ("_keep", "info", "native", "waits")
+    __slots__ = ("_keep", "foreign", "info", "waits")
 
-    def __init__(self, info: NetInfo, waits: bool, native: bool, keep: list[Any]) -> None:
+    def __init__(self, info: NetInfo, waits: bool, foreign: bool, keep: list[Any]) -> None:
         self.info = info
         self.waits = waits  # an operator may wait for another one
-        self.native = native  # every operator is of this package's C, and none waits
+        self.foreign = foreign  # an operator is the user's: Python, or C that is not this package's
         self._keep = keep
+
+    @property
+    def native(self) -> bool:
+        """Every operator is of this package's C, and none waits."""
+        return not (self.waits or self.foreign)
 
 
 class RunnableNet:
@@ -79,7 +83,7 @@ def compile_net(net: NetDef, scope: Scope) -> CompiledNet:
         builder.check_outputs()
     except ValueError as error:
         raise ValueError(f"net {net.name!r}: {error}") from None
-    return CompiledNet(builder.info, builder.waits, builder.native, builder.keep)
+    return CompiledNet(builder.info, builder.waits, builder.foreign, builder.keep)
 
 
 class _Builder:
@@ -93,7 +97,7 @@ class _Builder:
         self._closed = bool(self._sources)
         self.info = info
         self.waits = False
-        self.native = True
+        self.foreign = False
         self.keep: list[Any] = []
 
     def add(self, op: OperatorDef) -> None:
@@ -124,12 +128,11 @@ class _Builder:
         handle = ffi.NULL
         if binding.python or binding.handle:
             handle = self._handle(op, binding)
-            self.native = False
+            self.foreign = True
         if packed.n:
             self.keep.append(packed)
         if known.waits:
             self.waits = True
-            self.native = False
         if lib.c2_net_set(
             info.c,
             index,
@@ -194,10 +197,7 @@ def check_net(net: NetDef) -> None:
     if not isinstance(net.name, str) or not net.name:
         raise ValueError(f"a net's name must be a non-empty string, got {net.name!r}")
     where = f"net {net.name!r}"
-    if isinstance(net.op, list | tuple):  # its items: one by one, as they are added
-        check_fields(replace(net, op=[]), where)
-    else:
-        check_fields(net, where)
+    check_fields(net, where, "op")  # the items of op: one by one, as they are added
     if not isinstance(net.num_workers, int) or not 0 <= net.num_workers < 2**31:
         raise ValueError(
             f"{where}: num_workers must be an int from 0 to {2**31 - 1}, got {net.num_workers!r}"

@@ -16,7 +16,7 @@ step's net makes is there for a later one.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from caffe2op._core import ffi, lib
 from caffe2op._core.suggest import suggest
@@ -30,7 +30,16 @@ from caffe2op.workspace.run import NetInfo, Runner
 from caffe2op.workspace.scope import Scope
 
 
-def compile_plan(plan: PlanDef, scope: Scope) -> Runner:
+class CompiledPlan(NamedTuple):
+    """What runs a plan. `lasting`: it may be kept and run again in place of a new one, since all
+    that it holds is the scope's and this package's. A function of the user's is asked for anew
+    for each plan, and may refer to anything; a step's own blobs are memory."""
+
+    runner: Runner
+    lasting: bool
+
+
+def compile_plan(plan: PlanDef, scope: Scope) -> CompiledPlan:
     """Check the plan and build it on the blobs of the scope; new blobs are made there. ValueError
     or TypeError that names the plan, the step or net, and what is wrong."""
     compiler = _Compiler(plan)
@@ -39,7 +48,8 @@ def compile_plan(plan: PlanDef, scope: Scope) -> Runner:
         check_step(step)
         child, _ = compiler.step(step, scope)
         compiler.add(root, child)
-    return Runner(partial(lib.c2_step_run, root), compiler.infos, compiler.keep, compiler.explain)
+    runner = Runner(partial(lib.c2_step_run, root), compiler.infos, compiler.keep, compiler.explain)
+    return CompiledPlan(runner, compiler.lasting)
 
 
 def repeated(net: CompiledNet, num_iter: int) -> Runner:
@@ -79,6 +89,7 @@ class _Compiler:
                 )
         self._nets: dict[tuple[Scope, str], CompiledNet] = {}
         self.infos: list[NetInfo] = []
+        self.lasting = True
         self._stop_blobs: list[tuple[str, Blob]] = []
         self.keep: list[Any] = [self._stop_blobs]
 
@@ -102,12 +113,14 @@ class _Compiler:
                 )
             found = self._nets[scope, name] = compile_net(self._defs[name], scope)
             self.infos.append(found.info)
+            self.lasting = self.lasting and not found.foreign
             self.keep.append(found)
         return found
 
     def step(self, step: ExecutionStepDef, outer: Scope) -> tuple[Any, bool]:
         """The c2_step, and whether anything in it may wait for a sibling."""
         c = self.new_step()
+        self.lasting = self.lasting and not step.create_workspace
         instances = step.num_concurrent_instances
         if instances > 1:
             scope, locals_, waits = self._instances(c, step, outer, instances)

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from caffe2op._core import locks
 from caffe2op._core.suggest import suggest
-from caffe2op.core.defs import NetDef, OperatorDef, PlanDef
+from caffe2op.core.defs import ExecutionStepDef, NetDef, OperatorDef, PlanDef
 from caffe2op.core.fields import check_fields
 from caffe2op.core.names import BlobLike, BlobReference
 from caffe2op.core.net import Net
@@ -28,8 +28,8 @@ from caffe2op.core.steps import ExecutionStep
 from caffe2op.operators import schema
 from caffe2op.workspace.blob import Blob
 from caffe2op.workspace.compile import RunnableNet, runnable
+from caffe2op.workspace.kept_plans import KeptPlans, values_of
 from caffe2op.workspace.plan import compile_plan, repeated
-from caffe2op.workspace.run import Runner
 from caffe2op.workspace.scope import Scope
 
 _lock = locks.lock()  # held while names are added, in any workspace
@@ -68,6 +68,7 @@ class Workspace:
         self.name = name
         self._blobs: dict[str, Blob] = {}
         self.nets: dict[str, RunnableNet] = {}
+        self._plans = KeptPlans()
 
     # ---- blobs -----------------------------------------------------------------------------
 
@@ -116,6 +117,7 @@ class Workspace:
         with _lock:
             self._blobs = {}
             self.nets = {}
+            self._plans = KeptPlans()
 
     # ---- nets and plans ----------------------------------------------------------------------
 
@@ -185,19 +187,35 @@ class Workspace:
             self.run_once(NetDef(op.type or "operator", [op]))
         return True
 
-    def compile_plan(self, plan: Plan | PlanDef | ExecutionStep) -> Runner:
-        """Check and build a plan, or the plan of one step."""
-        if isinstance(plan, ExecutionStep):
-            nets = [net.Proto() for net in plan.Nets()]
-            plan = PlanDef(plan.Name(), nets, [plan.Proto()])
-        elif isinstance(plan, Plan):
-            plan = plan.Proto()
-        elif not isinstance(plan, PlanDef):
-            raise TypeError(
-                f"expected a core.Plan, a PlanDef or a core.ExecutionStep, got {plan!r}"
-            )
-        proto = plan
-        return self.compiled(lambda scope: compile_plan(proto, scope))
+    def run_plan(self, plan: Plan | PlanDef | ExecutionStep) -> bool:
+        """Check and build a plan, or the plan of one step, unless it was and is still the same;
+        and run it."""
+        definition, proto = _plan_def(plan)
+        plans = self._plans  # before the blobs: after a reset in between, both are forgotten
+        values = values_of(proto)
+        runner = None if values is None else plans.take(definition, values)
+        if runner is not None:
+            lasting = True
+        else:
+            runner, lasting = self.compiled(lambda scope: compile_plan(proto, scope))
+        try:
+            return runner(False)
+        finally:
+            if lasting and values is not None:
+                plans.put(definition, values, runner)
+
+
+def _plan_def(
+    plan: Plan | PlanDef | ExecutionStep,
+) -> tuple[PlanDef | ExecutionStepDef, PlanDef]:
+    """The definition that the caller has, and the plan that it is or is the step of."""
+    if isinstance(plan, ExecutionStep):
+        step = plan.Proto()
+        return step, PlanDef(plan.Name(), [net.Proto() for net in plan.Nets()], [step])
+    proto = plan.Proto() if isinstance(plan, Plan) else plan
+    if isinstance(proto, PlanDef):
+        return proto, proto
+    raise TypeError(f"expected a core.Plan, a PlanDef or a core.ExecutionStep, got {plan!r}")
 
 
 class _Current:
