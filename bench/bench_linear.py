@@ -264,7 +264,7 @@ def test_losses(bench: Bench, step: str, passes: int, name: str) -> None:
             for n, found in ((1, one), (2, two))
         ]  # fmt: skip
         if step == "sgd":
-            what = f"|loss of 2 workers - of 1| / spread of five orders, {name}"
+            what = f"loss of 2 workers, how far off that of 1 / spread of five orders, {name}"
             rows[1]["claim"] = Claim(what, 1.0).decided(off)
         elif name == "flights":
             what = "AdaGrad's held-out loss after one pass, flights, thousandths"
