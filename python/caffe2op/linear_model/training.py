@@ -12,7 +12,6 @@ the GIL. No scikit-learn here: the estimators are in estimators.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -21,7 +20,6 @@ import numpy.typing as npt
 
 from caffe2op import core
 from caffe2op.workspace.blob import Blob
-from caffe2op.workspace.run import Runner
 from caffe2op.workspace.store import Workspace
 
 Array = npt.NDArray[Any]
@@ -122,7 +120,7 @@ class Trainer:
             self._shared["values"] = rows.values
         self._workers = [Worker(weights, batches) for _ in range(settings.workers)]
         self._workspace = Workspace("linear_model")
-        self._train, self._finish = self._compile(settings, batch)
+        self._train, self._finish = self._steps(settings, batch)
 
     @property
     def weights(self) -> Array:
@@ -144,8 +142,8 @@ class Trainer:
             worker.loss[:] = 0
             worker.ledger[:] = 0
             worker.ledger[BASE] = self._done
-        self._train(False)
-        self._finish(False)
+        self._workspace.run_plan(self._train)
+        self._workspace.run_plan(self._finish)
         self._done += self._limit
         self._count_all()
         if self._averaged:
@@ -164,8 +162,10 @@ class Trainer:
         ):
             raise LostError(f"of {self._limit} rows the workers' ledgers have {ledgers.tolist()}")
 
-    def _compile(self, settings: Settings, batch: int) -> tuple[Runner, Runner]:
-        """The plan that trains, and the one that applies what is left when no worker trains."""
+    def _steps(
+        self, settings: Settings, batch: int
+    ) -> tuple[core.ExecutionStep, core.ExecutionStep]:
+        """What trains, and what applies the rest when no worker trains any more."""
 
         def share(name: str, array: Array) -> None:
             def fill(blob: Blob) -> None:
@@ -198,6 +198,4 @@ class Trainer:
             nets.append(net)
             steps.append(core.execution_step(f"work_{k}", net, should_stop_blob=f"done_{k}"))
         train = core.execution_step("train", steps, concurrent_substeps=True)
-        finish = core.execution_step("finish", nets)
-        plan: Callable[[core.ExecutionStep], Runner] = self._workspace.compile_plan
-        return plan(train), plan(finish)
+        return train, core.execution_step("finish", nets)
