@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "async.h"
+#include "atomic.h"
 #include "dynamic_run.h"
 #include "machine.h"
 #include "team.h"
@@ -34,13 +35,29 @@ enum {
     TRY_EVERY = 128,
 };
 
+/* What is shared:
+ *
+ * | word                       | meaning                            | changed by               |
+ * |----------------------------|------------------------------------|--------------------------|
+ * | running                    | 1: somebody runs it, or changes    | CAS 0 -> 1 (acquire) by  |
+ * |                            | what only a run may look at        | whoever does; 0 (release)|
+ * | forced                     | the mode that was asked for        | c2_async_mode, any time  |
+ * | mode, runs, took           | what the last runs were and took   | the one that is running  |
+ * | serial_ns, critical_ns,    | what the costs promise             | the one that is running  |
+ * | planned_ns                 |                                    |                          |
+ *
+ * All but `running` are relaxed: each is a figure by itself, for people. A report that is made
+ * during a run may have some of before it and some of after. The rest of the struct belongs to
+ * whoever has `running`. */
 struct c2_async {
     c2_net *net;
     const c2_graph *graph;
     int32_t workers;
     _Atomic int32_t running;
-    int32_t forced, mode;
-    int64_t runs;
+    _Atomic int32_t forced, mode;
+    _Atomic int64_t runs;
+    _Atomic double serial_ns, critical_ns, planned_ns;
+    _Atomic double took[4];
     float *costs;
     int32_t *rank;
     c2_schedule *schedule;
@@ -51,8 +68,7 @@ struct c2_async {
     c2_watch *watch;
     int32_t profiling;
     int64_t capacity;
-    double serial_ns, critical_ns;
-    double estimate[4], took[4];
+    double estimate[4];
     int32_t trials[4];
 };
 
@@ -62,7 +78,7 @@ c2_async *c2_async_new(c2_net *net, const c2_graph *graph, int workers) {
     a->net = net;
     a->graph = graph;
     a->workers = workers < 1 ? 1 : workers > C2_TEAM_MOST ? C2_TEAM_MOST : workers;
-    a->mode = C2_MODE_SERIAL;
+    store_rlx(&a->mode, C2_MODE_SERIAL);
     a->lanes = (c2_lanes){.count = 1, .workers = a->workers};
     return a;
 }
@@ -80,14 +96,14 @@ void c2_async_free(c2_async *a) {
 }
 
 void c2_async_mode(c2_async *a, int mode) {
-    a->forced = mode;
+    store_rlx(&a->forced, mode);
 }
 
 int c2_async_lanes(c2_async *a, const int32_t *lane_of_op, int n_lanes, const int32_t *lane_workers,
                    const int32_t *lane_flags) {
     const int32_t n = a->graph->n;
     c2_lanes lanes = {.count = n_lanes, .of_caller = -1};
-    if (n_lanes < 1 || a->runs || a->lane_arrays) return C2_VALUE;
+    if (n_lanes < 1 || load_rlx(&a->runs) || a->lane_arrays) return C2_VALUE;
     for (int32_t k = 0; k < n_lanes; k++) {
         if (lane_workers[k] < 1 || lane_workers[k] > C2_TEAM_MOST) return C2_VALUE;
         if ((lanes.workers += lane_workers[k]) > C2_TEAM_MOST) return C2_VALUE;
@@ -109,7 +125,7 @@ int c2_async_lanes(c2_async *a, const int32_t *lane_of_op, int n_lanes, const in
     a->lane_arrays = of_op;
     a->lanes = lanes;
     a->workers = lanes.workers;
-    a->mode = C2_MODE_DYNAMIC;
+    store_rlx(&a->mode, C2_MODE_DYNAMIC);
     return C2_OK;
 }
 
@@ -151,25 +167,29 @@ int c2_async_trace(c2_async *a, int64_t capacity) {
     return end_change(a, renew_watch(a));
 }
 
-int c2_async_costs(const c2_async *a, int64_t *counts, double *mean, double *deviation) {
-    if (!a->watch || !a->watch->figures) return C2_VALUE;
-    c2_watch_costs(a->watch, a->graph->n, counts, mean, deviation);
-    return C2_OK;
+int c2_async_costs(c2_async *a, int64_t *counts, double *mean, double *deviation) {
+    if (begin_change(a)) return C2_BUSY;
+    const int kept = a->watch && a->watch->figures;
+    if (kept) c2_watch_costs(a->watch, a->graph->n, counts, mean, deviation);
+    return end_change(a, kept ? C2_OK : C2_VALUE);
 }
 
-int64_t c2_async_events(const c2_async *a, c2_event *out, int64_t most) {
-    return a->watch ? c2_watch_events(a->watch, out, most) : 0;
+int c2_async_events(c2_async *a, c2_event *out, int64_t most, int64_t *count) {
+    if (begin_change(a)) return C2_BUSY;
+    *count = a->watch ? c2_watch_events(a->watch, out, most) : 0;
+    return end_change(a, C2_OK);
 }
 
 void c2_async_report_now(const c2_async *a, c2_async_report *r) {
-    *r = (c2_async_report){.mode = a->forced ? a->forced : a->mode,
+    const int32_t forced = load_rlx(&a->forced);
+    *r = (c2_async_report){.mode = forced ? forced : load_rlx(&a->mode),
                            .workers = a->workers,
-                           .runs = a->runs,
-                           .serial_ns = a->serial_ns,
-                           .critical_ns = a->critical_ns,
-                           .planned_ns = a->schedule ? a->schedule->makespan_ns : 0};
+                           .runs = load_rlx(&a->runs),
+                           .serial_ns = load_rlx(&a->serial_ns),
+                           .critical_ns = load_rlx(&a->critical_ns),
+                           .planned_ns = load_rlx(&a->planned_ns)};
     for (int m = 0; m < 4; m++)
-        r->took_ns[m] = a->took[m];
+        r->took_ns[m] = load_rlx(&a->took[m]);
 }
 
 /* ---- what the operators cost ---- */
@@ -236,15 +256,17 @@ static int find_critical_path(c2_async *a) {
         free(u);
         return 0;
     }
-    a->critical_ns = a->serial_ns = 0;
+    double serial = 0, critical = 0;
     for (int32_t v = g->n - 1; v >= 0; v--) {
         float longest = 0;
         for (int32_t k = g->succ_at[v]; k < g->succ_at[v + 1]; k++)
             if (u[g->succs[k]].path > longest) longest = u[g->succs[k]].path;
         u[v] = (urgency){longest + a->costs[v], v};
-        a->serial_ns += a->costs[v];
-        if (u[v].path > a->critical_ns) a->critical_ns = u[v].path;
+        serial += a->costs[v];
+        if (u[v].path > critical) critical = u[v].path;
     }
+    store_rlx(&a->serial_ns, serial);
+    store_rlx(&a->critical_ns, critical);
     qsort(u, (size_t)g->n, sizeof *u, most_urgent_first);
     for (int32_t k = 0; k < g->n; k++)
         a->rank[u[k].op] = k;
@@ -256,29 +278,33 @@ static int ensure_static(c2_async *a) {
     if (a->fixed) return 1;
     const c2_machine machine = c2_machine_measured();
     if (!a->schedule) a->schedule = c2_schedule_new(a->graph, a->workers, a->costs, &machine);
-    if (a->schedule) a->fixed = c2_static_new(a->net, a->schedule);
+    if (a->schedule) {
+        store_rlx(&a->planned_ns, a->schedule->makespan_ns);
+        a->fixed = c2_static_new(a->net, a->schedule);
+    }
     return a->fixed != NULL;
 }
 
 /* After the timed runs: an estimate for each way; 0: not worth a trial. */
 static void plan(c2_async *a) {
     const int32_t n = a->graph->n;
-    a->mode = C2_MODE_SERIAL;
+    store_rlx(&a->mode, C2_MODE_SERIAL);
     if (!a->costs || a->workers < 2 || n < 2 || !find_critical_path(a)) return;
-    a->estimate[C2_MODE_SERIAL] = a->serial_ns;
-    if (a->serial_ns / n >= WORTH_SHARING) { /* the clock's share in run 1 was nothing: a trial */
-        a->took[C2_MODE_SERIAL] = a->serial_ns;
+    const double serial = load_rlx(&a->serial_ns), critical = load_rlx(&a->critical_ns);
+    a->estimate[C2_MODE_SERIAL] = serial;
+    if (serial / n >= WORTH_SHARING) { /* the clock's share in run 1 was nothing: a trial */
+        store_rlx(&a->took[C2_MODE_SERIAL], serial);
         a->trials[C2_MODE_SERIAL] = 1;
     }
-    if (a->serial_ns < WORTH_A_TEAM) return;
-    const double worth = 0.9 * a->serial_ns;
-    if (a->critical_ns > worth) return; /* a chain: nothing to share */
+    if (serial < WORTH_A_TEAM) return;
+    const double worth = 0.9 * serial;
+    if (critical > worth) return; /* a chain: nothing to share */
     if (ensure_static(a) && a->schedule->makespan_ns < worth)
         a->estimate[C2_MODE_STATIC] = a->schedule->makespan_ns;
-    if (a->serial_ns / n >= WORTH_SHARING / 2 && ensure_dynamic(a)) {
+    if (serial / n >= WORTH_SHARING / 2 && ensure_dynamic(a)) {
         c2_dynamic_rank(a->shared, a->rank);
-        const double shared = a->serial_ns / a->workers;
-        a->estimate[C2_MODE_DYNAMIC] = shared > a->critical_ns ? shared : a->critical_ns;
+        const double shared = serial / a->workers;
+        a->estimate[C2_MODE_DYNAMIC] = shared > critical ? shared : critical;
     }
 }
 
@@ -307,12 +333,16 @@ static int is_candidate(const c2_async *a, int m) {
     return a->estimate[m] != 0;
 }
 
+static double took(const c2_async *a, int m) {
+    return load_rlx(&a->took[m]);
+}
+
 /* The fastest candidate so far; one that has not been tried counts as slower. */
 static int fastest(const c2_async *a) {
     int best = C2_MODE_SERIAL;
     for (int m = C2_MODE_SERIAL; m <= C2_MODE_DYNAMIC; m++)
-        if (is_candidate(a, m) && a->took[m] != 0 &&
-            (a->took[best] == 0 || a->took[m] < a->took[best]))
+        if (is_candidate(a, m) && took(a, m) != 0 &&
+            (took(a, best) == 0 || took(a, m) < took(a, best)))
             best = m;
     return best;
 }
@@ -325,28 +355,30 @@ static int choose(const c2_async *a) {
     int next = 0;
     for (int m = C2_MODE_SERIAL; m <= C2_MODE_DYNAMIC; m++) {
         if (!is_candidate(a, m) || a->trials[m] >= TRIALS) continue;
-        if (a->trials[m] && a->took[best] > LONG_RUN_NS && a->took[m] > 1.5 * a->took[best])
+        if (a->trials[m] && took(a, best) > LONG_RUN_NS && took(a, m) > 1.5 * took(a, best))
             continue;
         if (!next || a->trials[m] < a->trials[next] ||
             (a->trials[m] == a->trials[next] && a->estimate[m] < a->estimate[next]))
             next = m;
     }
     if (next) return next;
-    if (a->runs % TRY_EVERY == 0) {
-        const int other = C2_MODE_SERIAL + (int)(a->runs / TRY_EVERY % 3);
-        if (is_candidate(a, other) && a->took[other] < 2 * a->took[best]) return other;
+    const int64_t runs = load_rlx(&a->runs);
+    if (runs % TRY_EVERY == 0) {
+        const int other = C2_MODE_SERIAL + (int)(runs / TRY_EVERY % 3);
+        if (is_candidate(a, other) && took(a, other) < 2 * took(a, best)) return other;
     }
     return best;
 }
 
 static void run_auto(c2_async *a, c2_run *run, c2_ticker *ticker) {
-    if (a->runs < 2) {
+    const int64_t runs = load_rlx(&a->runs);
+    if (runs < 2) {
         if (!a->costs) a->costs = calloc((size_t)a->graph->n + 1, sizeof *a->costs);
         if (a->costs)
-            run_timed(a, a->runs == 0, run, ticker);
+            run_timed(a, runs == 0, run, ticker);
         else
             run_serial(a, run, ticker);
-        if (a->runs == 1 && !c2_run_stopped(run)) plan(a);
+        if (runs == 1 && !c2_run_stopped(run)) plan(a);
         return;
     }
     if (a->estimate[C2_MODE_STATIC] == 0 && a->estimate[C2_MODE_DYNAMIC] == 0) {
@@ -356,18 +388,18 @@ static void run_auto(c2_async *a, c2_run *run, c2_ticker *ticker) {
     const int mode = choose(a);
     const int64_t begin = c2_os_now();
     run_in(a, mode, run, ticker);
-    const double took = (double)(c2_os_now() - begin);
+    const double now = (double)(c2_os_now() - begin);
     if (c2_run_stopped(run)) return;
     a->trials[mode]++;
-    a->mode = mode;
+    store_rlx(&a->mode, mode);
     /* The quickest run counts, since noise only adds; but it fades, since costs change. */
-    const double faded = a->took[mode] * 1.03;
-    a->took[mode] = a->took[mode] == 0 || took < faded ? took : faded;
+    const double faded = took(a, mode) * 1.03;
+    store_rlx(&a->took[mode], faded == 0 || now < faded ? now : faded);
 }
 
 int c2_async_execute(c2_async *a, c2_run *run, c2_ticker *ticker) {
     if (begin_change(a)) return C2_BUSY;
-    int mode = a->lane_arrays ? C2_MODE_DYNAMIC : a->forced;
+    int mode = a->lane_arrays ? C2_MODE_DYNAMIC : load_rlx(&a->forced);
     if (a->watch) c2_watch_begin(a->watch);
     if (mode == C2_MODE_STATIC && !ensure_static(a)) mode = C2_MODE_SERIAL;
     if (mode == C2_MODE_DYNAMIC && !ensure_dynamic(a)) {
@@ -378,7 +410,7 @@ int c2_async_execute(c2_async *a, c2_run *run, c2_ticker *ticker) {
         run_auto(a, run, ticker);
     else
         run_in(a, mode, run, ticker);
-    a->runs++;
+    store_rlx(&a->runs, load_rlx(&a->runs) + 1);
     if (a->watch) c2_watch_end(a->watch);
     return end_change(a, c2_run_stopped(run) ? C2_STOPPED : C2_OK);
 }

@@ -143,6 +143,13 @@ static c2_async *busy_one;
 static int run_itself(c2_context *c) {
     c2_run run = {0};
     (void)c;
+    int64_t count;
+    double ns[2];
+    c2_event event;
+    CHECK_EQ(c2_async_events(busy_one, &event, 1, &count), C2_BUSY);
+    CHECK_EQ(c2_async_costs(busy_one, &count, ns, ns + 1), C2_BUSY);
+    CHECK_EQ(c2_async_trace(busy_one, 1), C2_BUSY);
+    CHECK_EQ(c2_async_profile(busy_one, 1), C2_BUSY);
     return c2_async_run(busy_one, &run) == C2_BUSY ? C2_OK : C2_FAILED;
 }
 
@@ -258,7 +265,9 @@ TEST(a_trace_has_every_operator_once_and_in_order) {
         c2_event events[400], at[400] = {{0}};
         int64_t counts[400];
         double mean[400], deviation[400];
-        CHECK_EQ(c2_async_events(a, events, 400), e.n);
+        int64_t count = 0;
+        CHECK_EQ(c2_async_events(a, events, 400, &count), C2_OK);
+        CHECK_EQ(count, e.n);
         for (int k = 0; k < 400; k++) {
             CHECK(events[k].begin_ns <= events[k].end_ns);
             CHECK(at[events[k].op].end_ns == 0);

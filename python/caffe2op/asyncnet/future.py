@@ -19,9 +19,10 @@ import asyncio
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError, Future
-from typing import Any
+from typing import Any, NoReturn
 
 from caffe2op._core import lib
+from caffe2op._core.pickling import not_pickled
 from caffe2op.asyncnet import deadline
 
 Result = dict[str, Any]
@@ -45,6 +46,9 @@ class RunFuture(Future[Result]):
         self._over: BaseException | None = None  # why it is stopped from outside
         self._finished = False
         self._deadline = None if until is None else deadline.clock.at(until, self._expire)
+
+    def __reduce__(self) -> NoReturn:
+        raise not_pickled(self, "send what result() gives")
 
     # ---- from outside ----------------------------------------------------------------------
 

@@ -7,9 +7,10 @@ own intermediate blobs, and all share the blobs that the net only reads or updat
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from caffe2op._core import lib
+from caffe2op._core.pickling import not_pickled
 from caffe2op.workspace.executors import InDependencyOrder
 from caffe2op.workspace.run import NetInfo
 
@@ -29,6 +30,9 @@ class Outputs(Mapping[str, Any]):
     def __init__(self, names: tuple[str, ...], get: Callable[[str], Any]) -> None:
         self._names = names
         self._get = get
+
+    def __reduce__(self) -> NoReturn:
+        raise not_pickled(self, "send dict(outputs)")
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._names:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 from numpy.ma import MaskedArray
 
 from caffe2op._core import buffers, dtypes, ffi, lib, locks, status
+from caffe2op._core.pickling import not_pickled
 
 Array = npt.NDArray[Any]
 
@@ -55,6 +56,9 @@ class Blob:
     net keeps its blobs, and a run keeps its net."""
 
     __slots__ = ("_kept", "_shared", "c", "name")
+
+    def __reduce__(self) -> NoReturn:
+        raise not_pickled(self, "send what FetchBlob gives")
 
     def __init__(self, name: str) -> None:
         blob = lib.c2_blob_new()
