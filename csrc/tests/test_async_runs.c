@@ -99,7 +99,9 @@ TEST(a_mode_or_a_trace_ends_plain_runs_at_once) {
     CHECK_EQ(c2_async_trace(a, 10), C2_OK);
     c2_run traced = {0};
     CHECK_EQ(c2_async_run(a, &traced), C2_OK);
-    CHECK_EQ(c2_async_events(a, events, 10), 10);
+    int64_t count;
+    CHECK_EQ(c2_async_events(a, events, 10, &count), C2_OK);
+    CHECK_EQ(count, 10);
     CHECK_EQ(c2_async_trace(a, 0), C2_OK);
     c2_async_mode(a, C2_MODE_SERIAL);
     for (int k = 0; k < 5; k++) {

@@ -108,6 +108,20 @@ def _sgd(draw: Draw) -> list[Any]:
     return [start, *rows, *own, *([scales] if draw(st.booleans()) else [])]
 
 
+def _train(draw: Draw) -> list[Any]:
+    indptr, indices, targets, weights, scales = _csr(draw)
+    start = np.array(draw(st.integers(0, 5)), np.int64)
+    shared = [np.zeros(4, np.float32), np.zeros(4, np.uint8)]
+    own = [weights.astype(np.float32), np.zeros(4, np.uint8), np.zeros(6, np.int64), np.zeros(1)]
+    rows = [start, start.copy(), indptr, indices, targets]
+    return [*rows, *shared, *own, *([scales] if draw(st.booleans()) else [])]
+
+
+def _score(draw: Draw) -> list[Any]:
+    indptr, indices, _, weights, scales = _csr(draw)
+    return [indptr, indices, weights.astype(np.float32), scales]
+
+
 def _monitor(draw: Draw) -> list[Any]:
     *rows, _ = _csr(draw)
     return [np.array(draw(st.integers(0, 5)), np.int64), *rows, np.zeros((3, 3))]
@@ -161,6 +175,8 @@ RECIPES: dict[str, Callable[[Draw], list[Any]]] = {
     "SparseLengthsWeightedSum": _lengths(True),
     "SparseLogisticSGD": _sgd,
     "SparseLogisticMonitor": _monitor,
+    "SparseLinearTrain": _train,
+    "SparseLinearScore": _score,
     "SparseLogisticLoss": _csr,
     "SparseLogisticPredict": lambda draw: [x for k, x in enumerate(_csr(draw)) if k != 2],
     "AtomicFetchAdd": _fixed("CreateMutex", _scalar("int32"), _scalar("int32")),
