@@ -18,6 +18,9 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # A Python block, and the ```text block that may follow it directly: what it prints.
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n*```text\n(.*?)^```\n)?", re.S | re.M)
 
+# What a page may import that is in no extra but its own.
+MISSING = re.compile(r"^ModuleNotFoundError: No module named '(sklearn|scipy|torch)", re.M)
+
 
 class Block(NamedTuple):
     place: str
@@ -48,6 +51,8 @@ def test_block_prints_what_is_shown(block: Block, tmp_path: Path) -> None:
         cwd=tmp_path,
         env=os.environ,
     )
+    if missing := MISSING.search(done.stderr):
+        pytest.skip(f"needs {missing[1]}")
     assert done.returncode == 0, done.stderr
     assert done.stdout == block.shown
 
