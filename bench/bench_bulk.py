@@ -1,11 +1,14 @@
-"""Many elements in one call: scatter-add at random or skewed indices, and a dense add.
+"""Many elements in one call: scatter-add at uniform or skewed indices, and a dense add.
 
-ns per element. With two threads, each adds half of the values at the same time; a peer that would
-lose updates then has no such row. What every row added up to is checked after it was timed.
+ns per element, for 1e6 adds to 1e3, 1e6 and 1e7 slots, and 1e7 adds. With two threads, one call
+shares its work among them. A peer that is not atomic would lose updates with another writer; what
+every row added up to is checked after it was timed. `make -C csrc bench` has the same loops in C
+as the floor, without Python.
 """
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,17 +19,28 @@ import numpy.typing as npt
 import pytest
 
 from caffe2op.atomics import AtomicArray
-from paired import Bench, Code, require
+from paired import Bench, Claim, Code, require
 
-N = 1_000_000
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]
-# Slots, and how the indices fall on them: uniform, or Zipf with exponent 1.1 (a few hot slots).
-SPREADS = (("1e3 uniform", 1_000, False), ("1e3 Zipf", 1_000, True),
-           ("1e6 uniform", 1_000_000, False), ("1e6 Zipf", 1_000_000, True))  # fmt: skip
+Array = npt.NDArray[Any]
+DTYPES = ("int64", "float32", "float64")
+# Adds, slots, and how the indices fall on them: uniform, or Zipf with exponent 1.1 (a few hot
+# slots). The targets are in terms of np.add.at, with one thread and with two.
+COLUMNS = tuple(
+    (f"{adds} to {slots} {how}", round(float(adds)), round(float(slots)), how == "Zipf")
+    for adds in ("1e6", "1e7")
+    for slots in ("1e3", "1e6", "1e7")
+    for how in ("uniform", "Zipf")
+)
 
 
-def spread(n: int, slots: int, zipf: bool) -> Ints:
+def limits(slots: int, zipf: bool) -> tuple[float, float]:
+    if slots <= 1000:
+        return 0.75, 0.45
+    return (1.3, 0.9) if zipf else (1.1, 0.6)
+
+
+@functools.lru_cache(maxsize=2)
+def spread(n: int, slots: int, zipf: bool) -> Array:
     random = np.random.default_rng(11)
     if not zipf:
         return random.integers(0, slots, n)
@@ -36,127 +50,156 @@ def spread(n: int, slots: int, zipf: bool) -> Ints:
     return random.permutation(slots)[np.minimum(ranks, slots - 1)]
 
 
-def halves(work: Callable[[slice], object], n: int) -> Code:
-    """Two threads, each doing half of range(n)."""
+@dataclass(frozen=True)
+class Scatter:
+    """`prepare(slots, indices, values)` gives the work."""
+
+    name: str
+    prepare: Callable[[Array, Array, Array], Code]
+    threads: int = 0  # of ours; 0: a peer
+    dtypes: tuple[str, ...] = DTYPES
+
+
+def ours(threads: int, **keywords: Any) -> Callable[[Array, Array, Array], Code]:
+    def prepare(slots: Array, indices: Array, values: Array) -> Code:
+        view = AtomicArray(slots)
+        return lambda: view.add_at(indices, values, threads=threads, **keywords)
+
+    return prepare
+
+
+def two_calls(slots: Array, indices: Array, values: Array) -> Code:
+    """Two Python threads, each with a call for its half, that know nothing of each other."""
+    view, half = AtomicArray(slots), indices.size // 2
 
     def run() -> None:
-        other = threading.Thread(target=work, args=(slice(n // 2, n),))
+        other = threading.Thread(target=view.add_at, args=(indices[half:], values[half:]))
         other.start()
-        work(slice(0, n // 2))
+        view.add_at(indices[:half], values[:half])
         other.join()
 
     return run
 
 
-@dataclass(frozen=True)
-class Scatter:
-    """`prepare(slots)` gives the work on one stretch of the indices."""
-
-    name: str
-    prepare: Callable[[Ints, Ints, Ints], Callable[[slice], object]]
-    threads: int = 1
+def numpy_add_at(slots: Array, indices: Array, values: Array) -> Code:
+    return lambda: np.add.at(slots, indices, values)
 
 
-def ours_scatter(slots: Ints, indices: Ints, values: Ints) -> Callable[[slice], object]:
-    view = AtomicArray(slots)
-    return lambda part: view.add_at(indices[part], values[part])
+def numpy_bincount(slots: Array, indices: Array, values: Array) -> Code:
+    def run() -> None:
+        counted = np.bincount(indices, weights=values, minlength=slots.size)
+        np.add(slots, counted.astype(slots.dtype), out=slots)
+
+    return run
 
 
-def numpy_add_at(slots: Ints, indices: Ints, values: Ints) -> Callable[[slice], object]:
-    return lambda part: np.add.at(slots, indices[part], values[part])
-
-
-def numpy_bincount(slots: Ints, indices: Ints, values: Ints) -> Callable[[slice], object]:
-    def work(part: slice) -> None:
-        counted = np.bincount(indices[part], weights=values[part], minlength=slots.size)
-        np.add(slots, counted.astype(np.int64), out=slots)
-
-    return work
-
-
-def numba_loop(slots: Ints, indices: Ints, values: Ints) -> Callable[[slice], object]:
+def numba_loop(slots: Array, indices: Array, values: Array) -> Code:
     @require("numba").njit  # type: ignore[untyped-decorator]
     def add(slots: Any, indices: Any, values: Any) -> None:
         for k in range(indices.size):
             slots[indices[k]] += values[k]
 
     add(np.zeros_like(slots), indices[:1], values[:1])  # compiles
-    return lambda part: add(slots, indices[part], values[part])
+    return lambda: add(slots, indices, values)
 
 
-def torch_scatter(slots: Ints, indices: Ints, values: Ints) -> Callable[[slice], object]:
+def torch_scatter(slots: Array, indices: Array, values: Array) -> Code:
     torch = require("torch")
     target, index, source = map(torch.from_numpy, (slots, indices, values))
-    return lambda part: target.scatter_add_(0, index[part], source[part])
+    return lambda: target.scatter_add_(0, index, source)
+
+
+def torch_index_add(slots: Array, indices: Array, values: Array) -> Code:
+    torch = require("torch")
+    target, index, source = map(torch.from_numpy, (slots, indices, values))
+    return lambda: target.index_add_(0, index, source)
 
 
 SCATTERS = (
-    Scatter("caffe2op add_at", ours_scatter),
-    Scatter("caffe2op add_at, 2 threads", ours_scatter, threads=2),
     Scatter("np.add.at", numpy_add_at),
-    Scatter("np.bincount, then +=", numpy_bincount),
+    Scatter("caffe2op add_at", ours(1), threads=1),
+    Scatter("caffe2op add_at, threads=2", ours(2), threads=2),
+    Scatter("caffe2op add_at, two calls", two_calls),
+    Scatter("caffe2op add_at, direct", ours(1, method="direct")),
+    Scatter("np.bincount, then +=", numpy_bincount, dtypes=("float64",)),
     Scatter("numba loop (not atomic)", numba_loop),
     Scatter("torch scatter_add_ (not atomic)", torch_scatter),
+    Scatter("torch index_add_ (not atomic)", torch_index_add),
 )
 
 
-@pytest.mark.parametrize("column", SPREADS, ids=lambda column: column[0])
+@pytest.mark.parametrize("column", COLUMNS, ids=lambda column: column[0])
 @pytest.mark.parametrize("subject", SCATTERS, ids=lambda subject: subject.name)
-def test_scatter_add(bench: Bench, subject: Scatter, column: tuple[str, int, bool]) -> None:
-    title, size, zipf = column
-    n = bench.size(N, least=1000)
-    slots = np.zeros(size, dtype=np.int64)
-    indices, values = spread(n, size, zipf), np.ones(n, dtype=np.int64)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_scatter_add(
+    bench: Bench, dtype: str, subject: Scatter, column: tuple[str, int, int, bool]
+) -> None:
+    title, adds, size, zipf = column
+    if dtype not in subject.dtypes or (
+        adds > 1_000_000 and subject.threads == 0 and subject is not SCATTERS[0]
+    ):
+        pytest.skip("not a row of this table")
+    n = bench.size(adds, least=1000)
+    if bench.scale < 1:
+        size = max(1000, round(size * bench.scale))
+    slots = np.zeros(size, dtype=dtype)
+    indices, values = spread(n, size, zipf), np.ones(n, dtype=dtype)
     work = subject.prepare(slots, indices, values)
-    reference = ours_scatter(np.zeros_like(slots), indices, values)
-    everything = slice(0, n)
+    spare = np.zeros_like(slots)
+    claim = None
+    if subject.threads:
+        limit = limits(column[2], zipf)[subject.threads - 1]
+        kind = "1e3 slots" if column[2] == 1000 else "large, Zipf" if zipf else "large, uniform"
+        claim = Claim(f"add_at, {kind}, {subject.threads} thread(s) / np.add.at", limit)
     bench.row(
-        "Scatter-add of int64, ns per element",
+        f"Scatter-add of {dtype}, ns per element",
         subject.name,
         title,
-        (lambda: work(everything)) if subject.threads == 1 else halves(work, n),
+        work,
         per=n,
-        reference=None if subject is SCATTERS[0] else lambda: reference(everything),
-        quotient="add_at / this",
-        rounds=max(3, bench.rounds // 4),
+        reference=None if subject is SCATTERS[0] else lambda: np.add.at(spare, indices, values),
+        quotient="this / np.add.at",
+        claim=claim,
+        rounds=max(3, bench.rounds // (4 if adds <= 1_000_000 else 12)),
     )
     # Every call adds one for each index, so a lost update leaves a total that is no multiple of n.
-    total = int(slots.sum())
+    total = int(slots.sum(dtype=np.float64))
     assert total > 0
     assert total % n == 0, f"{subject.name} lost {-total % n} updates"
 
 
-DENSE = ["caffe2op add", "caffe2op add, 2 threads", "NumPy += (not atomic)"]
+DENSE: dict[str, dict[str, Any]] = {
+    "NumPy += (not atomic)": {},
+    'caffe2op add(among="adds")': {"among": "adds"},
+    'caffe2op add(among="adds", threads=2)': {"among": "adds", "threads": 2},
+    "caffe2op add": {},
+    "caffe2op add, threads=2": {"threads": 2},
+}
 
 
 @pytest.mark.parametrize("name", DENSE)
 def test_dense_add(bench: Bench, name: str) -> None:
-    n = bench.size(N, least=1000)
+    n = bench.size(1_000_000, least=1000)
     target, values = np.zeros(n, dtype=np.float32), np.ones(n, dtype=np.float32)
-    view, spare = AtomicArray(target), AtomicArray(np.zeros_like(target))
-
-    def by_two() -> None:
-        other = threading.Thread(target=view.add, args=(values,))
-        other.start()
-        view.add(values)
-        other.join()
-
-    codes: tuple[Code, ...] = (
-        lambda: view.add(values),
-        by_two,
-        lambda: np.add(target, values, out=target),
-    )
-    subject = codes[DENSE.index(name)]
+    spare, view, keywords = np.zeros_like(target), AtomicArray(target), DENSE[name]
+    numpy = name.startswith("NumPy")
+    claim = None
+    if keywords.get("among"):
+        threads = keywords.get("threads", 1)
+        claim = Claim(
+            f'add(among="adds"), {threads} thread(s) / NumPy +=', 1 / 1.7 if threads > 1 else 1
+        )
     bench.row(
         "Dense add of float32, ns per element",
         name,
         "1e6",
-        subject,
-        per=2 * n if subject is by_two else n,
-        reference=None if name == DENSE[0] else lambda: spare.add(values),
-        reference_per=n,
-        quotient="add / this",
-        rounds=max(3, bench.rounds // 2),
+        (lambda: np.add(target, values, out=target))
+        if numpy
+        else lambda: view.add(values, **keywords),
+        per=n,
+        reference=None if numpy else lambda: np.add(spare, values, out=spare),
+        quotient="this / NumPy +=",
+        claim=claim,
     )
     assert target[0] > 0
     assert (target == target[0]).all()

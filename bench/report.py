@@ -25,7 +25,7 @@ Row = dict[str, Any]  # what paired.Bench.row() records
 Result = dict[str, Any]  # date, machine, rows
 IN_README = (  # tables there too
     "One word, ns", "Locks, ns per pass", "Scatter-add", "One pass", "Empty operators",
-    "Empty Python functions",
+    "Empty Python functions", "Linear: a pass", "Linear: time",
 )  # fmt: skip
 
 

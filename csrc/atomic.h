@@ -27,6 +27,7 @@
 
 #define add_rlx(p, v)     atomic_fetch_add_explicit((p), (v), memory_order_relaxed)
 #define add_rel(p, v)     atomic_fetch_add_explicit((p), (v), memory_order_release)
+#define add_sc(p, v)      atomic_fetch_add_explicit((p), (v), memory_order_seq_cst)
 #define add_acq_rel(p, v) atomic_fetch_add_explicit((p), (v), memory_order_acq_rel)
 #define sub_acq_rel(p, v) atomic_fetch_sub_explicit((p), (v), memory_order_acq_rel)
 #define or_acq_rel(p, v)  atomic_fetch_or_explicit((p), (v), memory_order_acq_rel)

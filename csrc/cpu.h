@@ -31,6 +31,16 @@ static inline long long cpu_ticks(void) {
 #define CPU_NO_TICKS 1
 #endif
 
+/* Ask for the cache line of `p` to write to it: a request only, so any address will do. What gcc
+ * makes of __builtin_prefetch for plain x86-64 asks to read, and then the write asks again. */
+static inline void cpu_want_line(const void *p) {
+#if defined(__x86_64__)
+    __asm__ volatile("prefetchw %0" : : "m"(*(const char *)p));
+#else
+    __builtin_prefetch(p, 1, 3);
+#endif
+}
+
 /* The address of the less significant 32 bits of a 64-bit word. */
 static inline const void *low_half(const void *word64) {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__

@@ -246,10 +246,28 @@ static void work(c2_dynamic *d, self me) {
     ring_the_end(d);
 }
 
+static int names_any(const uint64_t *cpus) {
+    for (int k = 0; k < C2_CPU_WORDS; k++)
+        if (cpus[k]) return 1;
+    return 0;
+}
+
 static void help(void *arg) {
     c2_dynamic *d = arg;
     const int32_t k = add_rlx(&d->next_helper, 1);
-    work(d, (self){k + 1, &d->lane[d->lanes.of_helper ? d->lanes.of_helper[k] : 0], NULL});
+    const int32_t l = d->lanes.of_helper ? d->lanes.of_helper[k] : 0;
+    const self me = {k + 1, &d->lane[l], NULL};
+    const uint64_t *cpus = d->lanes.cpus ? d->lanes.cpus + (size_t)l * C2_CPU_WORDS : NULL;
+    uint64_t before[C2_CPU_WORDS];
+    if (!cpus || !names_any(cpus)) {
+        work(d, me);
+    } else if (c2_os_stay_on(cpus, before) == C2_OK) {
+        work(d, me);
+        c2_os_stay_on(before, NULL); /* the thread is the pool's */
+    } else {
+        c2_run_fail(d->run, C2_SYSTEM, NULL, -1, "the system refuses a device's processors");
+        ring_the_end(d);
+    }
 }
 
 void c2_dynamic_run(c2_dynamic *d, int32_t first, c2_run *run, c2_ticker *ticker, c2_watch *watch) {

@@ -12,6 +12,7 @@ typedef struct c2_lanes {
     int32_t workers;          /* of all lanes, the caller included if it is one */
     const int32_t *of_op;     /* NULL: all on lane 0 */
     const int32_t *of_helper; /* workers - 1, or workers where the caller is none */
+    const uint64_t *cpus;     /* C2_CPU_WORDS a lane (platform.h), all 0: any; NULL: any for all */
 } c2_lanes;
 
 typedef struct c2_dynamic c2_dynamic;

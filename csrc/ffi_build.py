@@ -24,6 +24,10 @@ ffibuilder.cdef(
     """
     /* csrc/fast/python_call.h: calls the Python object that the handle points to. */
     int c2_python_here(void *handle, c2_context *context);
+    /* Before the interpreter ends, and not with the GIL: no Python operator begins after this,
+     * other than on the main thread. Waits, at most so long, for those that are beginning. */
+    void c2_python_ends(int64_t patience_ns);
+    void c2_python_forked(void); /* in a child */
     extern "Python" int c2_python_operator(void *handle, c2_context *context);
     extern "Python" int c2_python_poll(void);
     """

@@ -53,6 +53,26 @@ static c2_graph *transposed(c2_graph *g) {
     return g;
 }
 
+static int compare(const void *a, const void *b) {
+    return (*(const int32_t *)a > *(const int32_t *)b) -
+           (*(const int32_t *)a < *(const int32_t *)b);
+}
+
+/* Ascending. Lists are short, and mostly ascend already. */
+static void sort(int32_t *list, int32_t n) {
+    if (n > 16) {
+        qsort(list, (size_t)n, sizeof *list, compare);
+        return;
+    }
+    for (int32_t k = 1; k < n; k++) {
+        const int32_t moved = list[k];
+        int32_t i = k;
+        for (; i > 0 && list[i - 1] > moved; i--)
+            list[i] = list[i - 1];
+        list[i] = moved;
+    }
+}
+
 /* ---- from blobs ---- */
 
 /* What the walk in program order knows of each blob, and the readers since its last writer as
@@ -82,11 +102,6 @@ static int add_pred(walk *w, int32_t u, int32_t v) {
     return 1;
 }
 
-static int compare(const void *a, const void *b) {
-    return (*(const int32_t *)a > *(const int32_t *)b) -
-           (*(const int32_t *)a < *(const int32_t *)b);
-}
-
 static int walk_ops(walk *w, const int64_t *in_at, const int32_t *in, const int64_t *out_at,
                     const int32_t *out) {
     c2_graph *g = w->g;
@@ -109,8 +124,7 @@ static int walk_ops(walk *w, const int64_t *in_at, const int32_t *in, const int6
             w->writer[b] = v;
             w->last_reader[b] = -1;
         }
-        const int32_t count = g->m - g->pred_at[v];
-        if (count > 1) qsort(g->preds + g->pred_at[v], (size_t)count, sizeof(int32_t), compare);
+        sort(g->preds + g->pred_at[v], g->m - g->pred_at[v]);
     }
     g->pred_at[g->n] = g->m;
     return 1;
@@ -165,8 +179,7 @@ int c2_graph_of_edges(int64_t n, int64_t m, const int32_t *from, const int32_t *
     int32_t kept = 0, begin = 0;
     for (int64_t v = 0; v < n; v++) {
         const int32_t end = g->pred_at[v + 1];
-        const int32_t count = end - begin;
-        if (count > 1) qsort(g->preds + begin, (size_t)count, sizeof(int32_t), compare);
+        sort(g->preds + begin, end - begin);
         g->pred_at[v] = kept;
         for (int32_t k = begin; k < end; k++)
             if (k == begin || g->preds[k] != g->preds[k - 1]) {

@@ -46,3 +46,8 @@ int c2_in_float(c2_context *c, int i, int dtype, double *value) {
     *value = dtype == C2_FLOAT32 ? c2_f32_load(p, C2_RELAXED) : c2_f64_load(p, C2_RELAXED);
     return C2_OK;
 }
+
+int c2_in_real(c2_context *c, int i, double *value) {
+    const c2_tensor *x = c2_in_of(c, i, C2_FLOATS);
+    return x ? c2_in_float(c, i, x->dtype, value) : C2_TYPE;
+}

@@ -35,4 +35,7 @@ int c2_in_like(c2_context *c, int i, const c2_tensor *like, int k, const c2_tens
  * this dtype, which is one of C2_FLOATS. Returns a status. */
 int c2_in_float(c2_context *c, int i, int dtype, double *value);
 
+/* The same, of whichever of C2_FLOATS it has: a learning rate, say. */
+int c2_in_real(c2_context *c, int i, double *value);
+
 #endif

@@ -48,6 +48,9 @@ typedef struct touched {
 _Static_assert(sizeof(touched) == sizeof(int64_t), "the list lies in an int64 tensor too");
 
 typedef struct sgd {
+    c2_context *context;
+    int64_t patience; /* elements and rows until the next look at whether the run is to stop */
+    bool stopped;     /* what that look said */
     rows x;
     uint64_t *shared;
     const int64_t *cursor;
@@ -60,8 +63,19 @@ typedef struct sgd {
     int64_t sent;
 } sgd;
 
+/* 10 ms or so: long beside what a look costs, which may take the GIL, and short for a person. */
+#define PATIENCE (1 << 20)
+
+/* Whether the run is to stop: a batch may have any number of rows. */
+static inline bool tired(sgd *s, int64_t elements) {
+    if ((s->patience -= elements + 1) > 0) return false;
+    s->patience = PATIENCE;
+    return s->stopped = c2_stopping(s->context);
+}
+
 /* A batch on the worker's own table. Returns how many features it met, or -1 - that number when
- * an index changed under it. `valued` and `want_loss` are constants where it is called. */
+ * an index changed under it, or the run is to stop. `valued` and `want_loss` are constants where it
+ * is called. */
 static inline int64_t run_rows(sgd *s, int64_t row, int64_t n, const bool valued,
                                const bool want_loss) {
     const rows *x = &s->x;
@@ -93,6 +107,7 @@ static inline int64_t run_rows(sgd *s, int64_t row, int64_t n, const bool valued
         }
         s->sent += end - begin;
         if (++row == x->count) row = 0;
+        if (tired(s, end - begin)) return -1 - met;
     }
     return met;
 }
@@ -135,7 +150,7 @@ static int batch_merged(sgd *s, int64_t row, int64_t n, bool want_loss) {
                                         : run_rows(s, row, n, false, false);
         if (met < 0) {
             forget(s, -1 - met);
-            return C2_INDEX;
+            return s->stopped ? C2_STOPPED : C2_INDEX;
         }
         const int64_t after = c2_i64_load(s->cursor, C2_RELAXED);
         if (s->max_ahead < 0 || after - before <= s->max_ahead || try == TRIES) {
@@ -171,6 +186,7 @@ static int row_merged(sgd *s, int64_t row, int64_t n, bool want_loss) {
             s->sent++;
         }
         if (++row == x->count) row = 0;
+        if (tired(s, end - begin)) return C2_STOPPED;
     }
     return C2_OK;
 }
@@ -180,7 +196,7 @@ static int row_merged(sgd *s, int64_t row, int64_t n, bool want_loss) {
 enum { SGD_BATCH, SGD_LIMIT, SGD_LR, SGD_DECAY, SGD_L2, SGD_MERGE, SGD_MAX_AHEAD, SGD_UPDATE };
 
 static int sparse_logistic_sgd(c2_context *c) {
-    sgd s = {0};
+    sgd s = {.context = c, .patience = PATIENCE};
     int status;
     int64_t start = take_start(c, &status);
     if (start < 0) return status;
@@ -218,6 +234,7 @@ static int sparse_logistic_sgd(c2_context *c) {
     status = by_row ? row_merged(&s, row, n, want_loss) : batch_merged(&s, row, n, want_loss);
     /* the worker's own scalar; atomic for those who watch it */
     c2_i64_fetch_add(sent, s.sent, C2_RELAXED);
+    if (status == C2_STOPPED) return status;
     if (status != C2_OK) return c2_fail(c, status, "the rows changed while the operator ran");
     if (loss) *loss = n ? (float)(s.loss / (double)n) : 0;
     return C2_OK;

@@ -2,14 +2,14 @@
  *
  * Plain loads and stores, so that the loops vectorize: two of these on the same blob at the same
  * time are safe for memory, and may lose each other's values (ScatterWeightedSum, in
- * kernels_sparse.c, does not). Integers wrap: the work is done on the unsigned word. Every
- * kernel may run in place, on any of its inputs.
+ * kernels_sparse.c, and WeightedSum with `atomic` do not). Integers wrap: the work is done on the
+ * unsigned word. Every kernel may run in place, on any of its inputs.
  */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "broadcast.h"
-#include "dtype.h"
+#include "dense.h"
 
 /* Add, Sub and Mul take these types; T computes and does not overflow. */
 #define ARITHMETIC_TYPES(X)                                                                        \
@@ -145,21 +145,25 @@ enum { BLOCK = 512 };
     }
 ARITHMETIC_TYPES(SUM_LOOPS)
 
-#define WEIGHTED_LOOPS(t, T)                                                                       \
-    static void weighted_##t(const term *terms, int n, T *out, int64_t size) {                     \
+/* With `add`, to what is in `out`, atomically; the first term, which is `out`, stays out of it. */
+#define WEIGHTED_LOOPS(t, T, code)                                                                 \
+    static void weighted_##t(const term *terms, int n, T *out, int64_t size, bool add) {           \
         T sum[BLOCK];                                                                              \
         for (int64_t from = 0; from < size; from += BLOCK) {                                       \
             const int64_t m = size - from < BLOCK ? size - from : BLOCK;                           \
-            for (int i = 0; i < n; i++) {                                                          \
+            for (int i = add; i < n; i++) {                                                        \
                 const T *x = (const T *)terms[i].x + from, w = (T)terms[i].weight;                 \
                 for (int64_t k = 0; k < m; k++)                                                    \
-                    sum[k] = i ? sum[k] + w * x[k] : w * x[k];                                     \
+                    sum[k] = i > add ? sum[k] + w * x[k] : w * x[k];                               \
             }                                                                                      \
-            memcpy(out + from, sum, (size_t)m * sizeof *sum);                                      \
+            if (!add)                                                                              \
+                memcpy(out + from, sum, (size_t)m * sizeof *sum);                                  \
+            else if (n > 1)                                                                        \
+                c2_dense_exact(code, out + from, sum, m, false);                                   \
         }                                                                                          \
     }
-WEIGHTED_LOOPS(f32, float)
-WEIGHTED_LOOPS(f64, double)
+WEIGHTED_LOOPS(f32, float, C2_FLOAT32)
+WEIGHTED_LOOPS(f64, double, C2_FLOAT64)
 
 #define SUM_DTYPE(t, T, dtype) | C2_BIT(dtype)
 #define SUM_CASE(t, T, dtype)                                                                      \
@@ -180,12 +184,15 @@ static int sum(c2_context *c) {
 static int weighted_sum(c2_context *c) {
     term few[FEW], *terms = few;
     const c2_tensor *first, *out = NULL;
+    const bool atomic = c->args[0].i;
     int status = read_terms(c, C2_FLOATS, 2, few, &terms, &first);
+    if (!status && atomic && (c->in[0] != c->out[0] || terms[0].weight != 1))
+        status = c2_fail(c, C2_VALUE, "atomic: in place on input 0 and a weight_0 of 1 expected");
     if (!status && !(out = c2_out_like(c, 0, first))) status = C2_NO_MEMORY;
     if (!status && first->dtype == C2_FLOAT32)
-        weighted_f32(terms, c->n_in / 2, out->data, out->size);
+        weighted_f32(terms, c->n_in / 2, out->data, out->size, atomic);
     else if (!status)
-        weighted_f64(terms, c->n_in / 2, out->data, out->size);
+        weighted_f64(terms, c->n_in / 2, out->data, out->size, atomic);
     if (terms != few) free(terms);
     return status;
 }

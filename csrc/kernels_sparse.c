@@ -7,19 +7,23 @@
  * leads out of the tensor, and one that went bad in between ends the operator with an error
  * after a part of its work.
  *
- * ScatterWeightedSum is the one for blobs that threads share: it changes each element in one
- * atomic operation, so that no update is lost, whatever else adds atomically to the same memory.
- * The order is relaxed: who needs to see an update takes that from an edge of the net or from a
- * mutex. The others use plain vector loads and stores: of a row that changes meanwhile they see,
- * or leave, a mixture of old and new elements.
+ * ScatterWeightedSum is the one for blobs that threads share: it changes the elements by the
+ * atomic adds of scatter.c and dense.c, so that no update is lost, whatever else adds atomically
+ * to the same memory. The order is relaxed: who needs to see an update takes that from an edge of
+ * the net or from a mutex. The others use plain vector loads and stores: of a row that changes
+ * meanwhile they see, or leave, a mixture of old and new elements. No element is torn, as the
+ * processor moves aligned words of up to 8 bytes whole, in a vector too.
  */
+#include <stdlib.h>
 #include <string.h>
+
+#include "dense.h"
 #include "kernel_check.h"
-#include "scalar.h"
+#include "scatter.h"
 
 /* ---- indices ---------------------------------------------------------------------------- */
 
-enum { CHUNK = 256, AHEAD = 24 };
+enum { CHUNK = 256, AHEAD = C2_AHEAD };
 
 typedef struct index_list {
     c2_context *c;
@@ -190,25 +194,84 @@ typedef struct term {
     double weight;
 } term;
 
-/* row[k] = row[k] * w0 + sum of w * x[k], atomic for each element. */
-#define UPDATE_ROW(t, T)                                                                           \
+/* sum[k] = the weighted sum of the terms at `from` + k. */
+#define SUM_TERMS(t, T)                                                                            \
+    static void sum_terms_##t(T *sum, int64_t n, const term *terms, int n_terms, int64_t from) {   \
+        for (int i = 0; i < n_terms; i++) {                                                        \
+            const T *x = (const T *)terms[i].x + from, w = (T)terms[i].weight;                     \
+            for (int64_t k = 0; k < n; k++)                                                        \
+                sum[k] = i ? sum[k] + w * x[k] : w * x[k];                                         \
+        }                                                                                          \
+    }
+SUM_TERMS(f32, float)
+SUM_TERMS(f64, double)
+
+/* row[k] = row[k] * w0 + that sum, atomic for each element. */
+#define UPDATE_ROW(t, T, code)                                                                     \
     static void update_row_##t(T *row, int64_t n, double w0, const term *terms, int n_terms,       \
                                int64_t from) {                                                     \
-        for (int64_t k = 0; k < n; k++) {                                                          \
-            T sum = (T)terms[0].weight * ((const T *)terms[0].x)[from + k];                        \
-            for (int i = 1; i < n_terms; i++)                                                      \
-                sum += (T)terms[i].weight * ((const T *)terms[i].x)[from + k];                     \
+        T sum[CHUNK];                                                                              \
+        for (int64_t at = 0; at < n; at += CHUNK) {                                                \
+            const int64_t m = n - at < CHUNK ? n - at : CHUNK;                                     \
+            sum_terms_##t(sum, m, terms, n_terms, from + at);                                      \
             if (w0 == 1) {                                                                         \
-                c2_##t##_fetch_add(row + k, sum, C2_RELAXED);                                      \
+                c2_dense_exact(code, row + at, sum, m, false);                                     \
                 continue;                                                                          \
             }                                                                                      \
-            T old = c2_##t##_load(row + k, C2_RELAXED);                                            \
-            while (!c2_##t##_compare_exchange(row + k, &old, old * (T)w0 + sum, C2_RELAXED)) {     \
+            for (int64_t k = 0; k < m; k++) {                                                      \
+                T old = c2_##t##_load(row + at + k, C2_RELAXED);                                   \
+                while (!c2_##t##_compare_exchange(row + at + k, &old, old * (T)w0 + sum[k],        \
+                                                  C2_RELAXED)) {                                   \
+                }                                                                                  \
             }                                                                                      \
         }                                                                                          \
     }
-UPDATE_ROW(f32, float)
-UPDATE_ROW(f64, double)
+UPDATE_ROW(f32, float, C2_FLOAT32)
+UPDATE_ROW(f64, double, C2_FLOAT64)
+
+/* The scatter-add by the method that suits these indices, whoever else is at work: nets have the
+ * same rounding at every run. */
+static int add_elements(const c2_adds *a) {
+    double repeated;
+    const int method = c2_adds_choose(a, 1, 2, &repeated);
+    const int status = c2_add_at(a->dtype, a->base, a->slots, a->indices, a->index_dtype, a->values,
+                                 1, a->n, method, 1, NULL, NULL);
+    if (status != C2_NO_MEMORY) return status;
+    return c2_add_at(a->dtype, a->base, a->slots, a->indices, a->index_dtype, a->values, 1, a->n,
+                     C2_ADD_DIRECT, 1, NULL, NULL);
+}
+
+/* Rows of one element, with nothing but adds: what the scatter-add is for. The indices have been
+ * checked; where one changes meanwhile, it stops there. */
+static int scatter_elements(const index_list *list, const c2_tensor *x0, const term *terms,
+                            int n_terms) {
+    enum { MOST = 1 << 16 };
+    const c2_tensor *t = list->tensor;
+    const int64_t index_size = c2_itemsize(t->dtype), room = t->size < MOST ? t->size : MOST;
+    void *sum = malloc((size_t)(room * c2_itemsize(x0->dtype)));
+    if (!sum) return c2_fail(list->c, C2_NO_MEMORY, "no memory for %lld sums", (long long)room);
+    int status = C2_OK;
+    for (int64_t from = 0; from < t->size && !status; from += MOST) {
+        const int64_t m = t->size - from < MOST ? t->size - from : MOST;
+        if (x0->dtype == C2_FLOAT32)
+            sum_terms_f32(sum, m, terms, n_terms, from);
+        else
+            sum_terms_f64(sum, m, terms, n_terms, from);
+        status = add_elements(&(c2_adds){.dtype = x0->dtype,
+                                         .index_dtype = t->dtype,
+                                         .base = x0->data,
+                                         .slots = list->rows,
+                                         .indices = (const char *)t->data + from * index_size,
+                                         .values = sum,
+                                         .value_mask = -1,
+                                         .n = m});
+    }
+    free(sum);
+    if (status == C2_INDEX)
+        return c2_fail(list->c, C2_INDEX, "input %d: an index was changed by another thread",
+                       list->input);
+    return status;
+}
 
 static int scatter_weighted_sum(c2_context *c) {
     const c2_tensor *x0, *indices, *x = NULL;
@@ -234,6 +297,7 @@ static int scatter_weighted_sum(c2_context *c) {
     if ((status = check_indices(&list)) || x->size == 0) return status;
 
     const int64_t n = x->size / indices->size, item = c2_itemsize(x0->dtype);
+    if (n == 1 && w0 == 1) return scatter_elements(&list, x0, terms, n_terms);
     int64_t at[CHUNK];
     for (int64_t from = 0; from < indices->size; from += CHUNK) {
         const int64_t m = chunk(&list, from);

@@ -30,14 +30,15 @@ int c2_net_set(c2_net *net, int64_t index, c2_kernel kernel, void *handle, int n
                c2_blob *const *in, int n_out, c2_blob *const *out, const c2_arg *args, int n_args) {
     if (index < 0 || index >= net->n) return C2_INDEX;
     c2_context *op = &net->ops[index];
-    c2_blob **blobs = malloc((size_t)(n_in + n_out + 1) * sizeof *blobs);
-    if (!blobs) return C2_NO_MEMORY;
+    c2_blob **blobs = NULL;
+    if (n_in + n_out > 0 && !(blobs = malloc((size_t)(n_in + n_out) * sizeof *blobs)))
+        return C2_NO_MEMORY;
     if (n_in) memcpy(blobs, in, (size_t)n_in * sizeof *blobs);
     if (n_out) memcpy(blobs + n_in, out, (size_t)n_out * sizeof *blobs);
     free((void *)op->in);
     *op = (c2_context){.kernel = kernel ? kernel : c2_python_kernel,
                        .in = blobs,
-                       .out = blobs + n_in,
+                       .out = blobs ? blobs + n_in : NULL,
                        .n_in = n_in,
                        .n_out = n_out,
                        .args = args,
@@ -69,6 +70,21 @@ static void poll_now(c2_run *run) {
 
 void c2_run_stop(c2_run *run) {
     store_rlx((_Atomic int32_t *)&run->stop, 1);
+}
+
+void c2_run_skip(c2_run *run, uint8_t *flags, const int32_t *ops, int64_t n) {
+    for (int64_t k = 0; k < n; k++) {
+        uint8_t none = 0;
+        cas_rel((_Atomic uint8_t *)&flags[ops[k]], &none, C2_TO_SKIP);
+    }
+    store_rel((uint8_t *_Atomic *)&run->skip, flags);
+}
+
+int c2_run_skips_slow(c2_run *run, int32_t op) {
+    _Atomic uint8_t *flags = (_Atomic uint8_t *)load_acq((uint8_t *_Atomic *)&run->skip);
+    if (!load_acq(&flags[op])) return 0;
+    store_rlx(&flags[op], C2_SKIPPED);
+    return 1;
 }
 
 int c2_run_stopping(c2_run *run) {

@@ -18,6 +18,13 @@ struct c2_net {
  * | claimed | 0 -> 1 -> 2: nobody failed; the first | CAS 0 -> 1 by the first to fail, who then |
  * |         | failure is being written; is written  | fills the rest and stores 2 (release)     |
  *
+ * | skip    | NULL -> flags, one for each operator  | c2_run_skip, release; met by acquire      |
+ * | its     | 0 -> C2_TO_SKIP: leave it out         | c2_run_skip, release; met by acquire      |
+ * | flags   | -> C2_SKIPPED: it was left out        | who would have run the operator           |
+ *
+ * No operator runs on what another, left out, has not made: its flag was set before the other's.
+ * Who sees the other's flag (acquire) sees both, and the executor orders the operators after that.
+ *
  * `stop` is read relaxed: it hurries others up and carries no data. The caller reads the rest
  * after it has joined every worker (plan.c), and that join is the acquire which the release of
  * claimed = 2 meets.
@@ -45,8 +52,13 @@ static inline void c2_tick(c2_ticker *ticker, c2_run *run) {
     if (ticker && --ticker->left < 0) c2_tick_slow(ticker, run);
 }
 
+int c2_run_skips_slow(c2_run *run, int32_t op);
+
 /* One operator now, on this thread, inside a guard. Returns its status. */
 static inline int c2_run_op(c2_net *net, int32_t op, c2_run *run) {
+    if (__builtin_expect(load_rlx((uint8_t *_Atomic *)&run->skip) != NULL, 0) &&
+        c2_run_skips_slow(run, op))
+        return C2_OK;
     char message[sizeof run->message];
     c2_context c = net->ops[op];
     c.run = run;

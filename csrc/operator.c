@@ -11,7 +11,11 @@
 
 #define C2_KERNEL_TABLES(X)                                                                        \
     X(fill)                                                                                        \
-    X(math) X(compare) X(sparse) X(linear) X(atomic) X(counter) X(queue) X(rendezvous) X(user)
+    X(math)                                                                                        \
+    X(compare)                                                                                     \
+    X(sparse)                                                                                      \
+    X(linear) X(train) X(atomic) X(counter) X(queue) X(rendezvous) X(user) X(matmul) X(activation) \
+        X(loss) X(shape) X(elementwise_gradient) X(optimizer) X(sparse_optimizer)
 
 #define DECLARE(name) extern const c2_kernel_entry c2_kernels_##name[];
 C2_KERNEL_TABLES(DECLARE)
@@ -46,22 +50,6 @@ const char *c2_kernel_name(int64_t index) {
 }
 
 /* ---- the context ---- */
-
-int c2_context_inputs(c2_context *c) {
-    return c->n_in;
-}
-int c2_context_outputs(c2_context *c) {
-    return c->n_out;
-}
-c2_blob *c2_context_input(c2_context *c, int i) {
-    return c->in[i];
-}
-c2_blob *c2_context_output(c2_context *c, int i) {
-    return c->out[i];
-}
-c2_run *c2_context_run(c2_context *c) {
-    return c->run;
-}
 
 int c2_fail(c2_context *c, int status, const char *format, ...) {
     va_list list;

@@ -49,4 +49,10 @@ int c2_os_thread(void (*body)(void *), void *arg);
 /* Processors this process may use; at least 1. */
 int c2_os_cpus(void);
 
+/* From now on the calling thread runs only on those processors k whose bit, k % 64 of word k / 64,
+ * is set in `mask`; `before`, where not NULL, gets those that it could run on until now. C2_OK, or
+ * C2_SYSTEM with nothing changed: none of them is there, or the system does not offer it. */
+enum { C2_CPU_WORDS = 16 };
+int c2_os_stay_on(const uint64_t *mask, uint64_t *before);
+
 #endif

@@ -43,6 +43,15 @@ enum { WAIT_BITSET = 9, WAKE_BITSET = 10, WAITV_SIZE_U32 = 2 };
 
 /* ---- processors -------------------------------------------------------------------------- */
 
+int c2_os_stay_on(const uint64_t *mask, uint64_t *before) {
+    const size_t bytes = C2_CPU_WORDS * sizeof *mask; /* the kernel's words, on little ends */
+    if (before) {
+        memset(before, 0, bytes);
+        if (sched_getaffinity(0, bytes, (cpu_set_t *)before)) return C2_SYSTEM;
+    }
+    return sched_setaffinity(0, bytes, (const cpu_set_t *)mask) ? C2_SYSTEM : C2_OK;
+}
+
 int c2_os_cpus(void) {
     /* A fixed cpu_set_t holds 1024 processors; the call fails where the machine has more. */
     for (int most = 1024; most <= 1 << 20; most *= 4) {

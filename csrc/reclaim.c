@@ -93,6 +93,10 @@ void c2_guard_enter(void) {
     mine.slot = s;
 }
 
+int c2_inside(void) {
+    return mine.depth > 0;
+}
+
 int c2_idle(void) {
     for (slot *s = &first_slot; s; s = load_sc(&s->next))
         if (load_sc(&s->seen) != 0) return 0;

@@ -40,8 +40,11 @@ typedef struct c2_machine {
     float signal;  /* what the one who waits pays, even when the result is there long since */
 } c2_machine;
 
-/* costs: ns for each operator, or NULL: all the same. lanes: for each operator the lowest worker
- * that may run it and how many from there, or NULL: all may. NULL when out of memory. */
+/* What an operator counts for, in ns, that was never measured: who wants a schedule before the
+ * first run has operators that are worth sharing. */
+#define C2_UNKNOWN_COST 1000.0f
+
+/* costs: ns for each operator, or NULL: unknown. NULL when out of memory. */
 c2_schedule *c2_schedule_new(const c2_graph *graph, int32_t workers, const float *costs,
                              const c2_machine *machine);
 void c2_schedule_free(c2_schedule *schedule);

@@ -222,7 +222,8 @@ static inline PyObject *u64_to(uint64_t v) {
 /* ---- floats -------------------------------------------------------------------------------- */
 
 /* Whether NumPy would make a float of `o` by losing something: the imaginary part of a complex
- * number, the type of a record. What has no dtype is left to float(). -1: an exception. */
+ * number, the type of a record; or of a NumPy bool, which is no number for integers either. What
+ * has no dtype is left to float(). -1: an exception. */
 static COLD int float_would_lose(PyObject *o) {
     if (PyFloat_Check(o) || PyLong_Check(o)) return 0;
     if (small.numpy_real) {
@@ -238,7 +239,7 @@ static COLD int float_would_lose(PyObject *o) {
         return none ? 0 : -1;
     }
     int lose = PyUnicode_Check(kind);
-    for (const char *k = "biuf"; lose && *k; k++) {
+    for (const char *k = "iuf"; lose && *k; k++) {
         const char one[] = {*k, 0};
         if (PyUnicode_CompareWithASCIIString(kind, one) == 0) lose = 0;
     }

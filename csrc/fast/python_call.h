@@ -10,7 +10,54 @@
 #ifndef C2_FAST_PYTHON_CALL_H
 #define C2_FAST_PYTHON_CALL_H
 
+#include "atomic.h"
 #include "kernel.h"
+
+/* The end of the interpreter. Threads that wait for the GIL then are ended by it, which is well;
+ * but one that asks for it later finds memory that is gone. So before the end no thread asks any
+ * more: it sleeps until the process is gone, as do those that wait for it. They are daemon threads'
+ * runs, for all other threads have been joined. Only a run of the main thread, which is in an exit
+ * handler, must go on: it fails.
+ *
+ * | word     | meaning                                              | changed by                  |
+ * |----------|------------------------------------------------------|-----------------------------|
+ * | ends     | 0 -> 1: no operator begins                           | c2_python_ends              |
+ * | entering | threads between their look at `ends` and the GIL; or | each, + 1 and - 1           |
+ * |          | in a whole call, where cffi takes the GIL for it     |                             |
+ *
+ * Either a thread sees `ends`, or c2_python_ends sees it entering: each writes one word and then
+ * reads the other, all four seq_cst. */
+static struct {
+    _Atomic int32_t ends, entering;
+} interpreter;
+
+static inline void entered(void) {
+    sub_acq_rel(&interpreter.entering, 1);
+}
+
+static COLD bool enter_at_the_end(const c2_context *context) {
+    if (PyThread_get_thread_ident() == load_rlx(&main_thread)) return true; /* it does the ending */
+    entered();
+    while (!context->run->poll) /* the main thread's runs have one */
+        c2_os_wait(&interpreter.ends, sizeof(int32_t), 1, C2_FOREVER);
+    return false;
+}
+
+static inline bool may_enter(const c2_context *context) {
+    add_sc(&interpreter.entering, 1);
+    return likely(!load_sc(&interpreter.ends)) || enter_at_the_end(context);
+}
+
+static void c2_python_ends(int64_t patience_ns) {
+    const int64_t until = c2_os_now() + patience_ns, slice = 1000 * 1000;
+    store_sc(&interpreter.ends, 1);
+    for (int32_t n; (n = load_sc(&interpreter.entering)) > 0 && c2_os_now() < until;)
+        c2_os_wait(&interpreter.entering, sizeof n, (uint32_t)n, c2_os_now() + slice);
+}
+
+static void c2_python_forked(void) {
+    store_sc(&interpreter.entering, 0); /* who was entering is not here */
+}
 
 static int c2_python_operator(void *handle, c2_context *context); /* cffi's: see ffi_build.py */
 
@@ -31,10 +78,16 @@ static COLD void operator_raised(PyObject *operator, c2_context * context) {
 
 static int c2_python_here(void *handle, c2_context *context) {
     static PyObject *name; /* made once, with the GIL */
-    if (!PyGILState_GetThisThreadState()) return c2_python_operator(handle, context);
+    if (unlikely(!may_enter(context))) return C2_STOPPED;
+    if (!PyGILState_GetThisThreadState()) {
+        const int first = c2_python_operator(handle, context);
+        entered();
+        return first;
+    }
     PyObject *const operator= handle;
     long status = C2_PYTHON;
     const PyGILState_STATE gil = PyGILState_Ensure();
+    entered();
     if (!name) name = PyUnicode_InternFromString("call");
     PyObject *const result = name ? PyObject_CallMethodObjArgs(operator, name, NULL) : NULL;
     if (likely(result != NULL)) {

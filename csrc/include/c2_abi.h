@@ -56,19 +56,51 @@ int64_t c2_itemsize(int dtype); /* bytes of an element; 0 for an unknown dtype *
  * import; takes the GIL itself. Returns 0, or -1 when a type could not be made. */
 int c2_register_fast(void *namespace_dict);
 
-/* ---- bulk operations on the caller's memory (bulk.c) ------------------------------------ */
+/* ---- bulk operations on the caller's memory (bulk.c, scatter.c, dense.c) ---------------- */
 
-/* base[indices[k]] += values[k] (or values[0] when value_step is 0), each add atomic and
- * relaxed. Every index is checked before the first write: -slots <= index < slots, negative
- * ones count from the end. index_dtype is C2_INT32 or C2_INT64. Integers wrap. `before`, where
- * not NULL, receives the n values that the adds found. Returns C2_OK or C2_INDEX, and then
- * *bad is the position of the first bad index. */
-int c2_scatter_add(int dtype, void *base, int64_t slots, const void *indices, int index_dtype,
-                   const void *values, int value_step, int64_t n, void *before, int64_t *bad);
+/* Indices: -slots <= index < slots, negative ones count from the end; index_dtype is C2_INT32 or
+ * C2_INT64. Every index is checked before the first write. C2_OK or C2_INDEX, and then *bad is
+ * the position of the first bad index. Integers wrap. All adds are relaxed. */
 
-/* base[k] += scale * values[k] for k < n, each element atomic and relaxed. `scale` points to
- * one element of the dtype. */
-int c2_dense_add(int dtype, void *base, const void *values, const void *scale, int64_t n);
+/* One after the other: before[k] = base[indices[k]], to which values[k] (or values[0] when
+ * value_step is 0) is added in the same atomic operation. `before` may be NULL. */
+int c2_fetch_add_at(int dtype, void *base, int64_t slots, const void *indices, int index_dtype,
+                    const void *values, int value_step, int64_t n, void *before, int64_t *bad);
+
+/* How the adds at indices are made; scatter.c says what each is good for. */
+enum c2_add_method {
+    C2_ADD_AUTO = 0,
+    C2_ADD_DIRECT = 1,  /* each add one atomic operation */
+    C2_ADD_PRIVATE = 2, /* summed in a copy of each thread's own, which is then added */
+    C2_ADD_CACHED = 3   /* the hot slots so, the others directly */
+};
+
+/* What a call did. */
+typedef struct c2_add_report {
+    int32_t method;
+    int32_t threads; /* that took part, the caller among them */
+    int32_t writers; /* threads at work in calls like this one when it began, its own included */
+    double repeated; /* share of a sample of the indices that had come in it before; -1: none */
+    int64_t scratch; /* bytes that were allocated */
+} c2_add_report;
+
+/* base[indices[k]] += values[k] (or values[0]), in any order, on at most `threads` threads;
+ * floats may be summed in another order before they are added. `report` may be NULL. Also
+ * C2_NO_MEMORY, where a forced method needs what there is not. */
+int c2_add_at(int dtype, void *base, int64_t slots, const void *indices, int index_dtype,
+              const void *values, int value_step, int64_t n, int method, int threads,
+              c2_add_report *report, int64_t *bad);
+
+/* base[k] += scale * values[k] for k < n, each element atomic towards every other operation.
+ * `scale` points to one element of the dtype. */
+int c2_dense_add(int dtype, void *base, const void *values, const void *scale, int64_t n,
+                 int threads);
+
+/* The same by plain vector adds under locks: atomic only towards calls with the same locks.
+ * `locks`: n_locks words of 8 bytes, zero at first, for calls of any process on this base; NULL:
+ * those of this process. May block. C2_OWNER_DIED: added, but a process had died in its part. */
+int c2_dense_add_striped(int dtype, void *base, const void *values, const void *scale, int64_t n,
+                         int threads, void *locks, int64_t n_locks);
 
 /* out[k] = base[indices[k]], each element read without tearing; indices as above. */
 int c2_gather(int dtype, const void *base, int64_t slots, const void *indices, int index_dtype,
@@ -130,7 +162,11 @@ int64_t c2_blob_token(c2_blob *blob);             /* of an object; -1 otherwise 
  * blob meanwhile. Calls nest; both on the same thread. */
 void c2_guard_enter(void);
 void c2_guard_leave(void);
+int c2_inside(void); /* 1 when this thread is inside a guard: in an operator of some run, say */
 const c2_tensor *c2_blob_tensor(c2_blob *blob); /* inside a guard; NULL for other kinds */
+/* The same for n blobs: what tensors[k] says becomes what that of blobs[k] does, ndim = -1 for
+ * other kinds. 1 when nothing was new: the same memory, shapes and types as before. */
+int c2_blob_tensors(c2_blob *const *blobs, int64_t n, c2_tensor *tensors);
 
 /* Inside a guard: the tensor, or NULL; and in *memory what keeps its elements' memory after the
  * guard too, whatever becomes of the blob, until it is given to c2_memory_let_go. NULL there for
@@ -179,12 +215,19 @@ typedef struct c2_user_schema {
 typedef int (*c2_python_call)(void *handle, c2_context *context);
 void c2_set_python_call(c2_python_call call);
 
-/* The context, seen from a Python operator. Valid for the call. */
-int c2_context_inputs(c2_context *context);
-int c2_context_outputs(c2_context *context);
-c2_blob *c2_context_input(c2_context *context, int index);
-c2_blob *c2_context_output(c2_context *context, int index);
-struct c2_run *c2_context_run(c2_context *context); /* the run it is part of */
+/* ---- matrix products (gemm.c) ------------------------------------------------------------- */
+
+/* CBLAS's gemm with 64-bit sizes: c = alpha * op(a) op(b) + beta * c. */
+typedef void (*c2_sgemm)(int order, int trans_a, int trans_b, int64_t m, int64_t n, int64_t k,
+                         float alpha, const float *a, int64_t lda, const float *b, int64_t ldb,
+                         float beta, float *c, int64_t ldc);
+typedef void (*c2_dgemm)(int order, int trans_a, int trans_b, int64_t m, int64_t n, int64_t k,
+                         double alpha, const double *a, int64_t lda, const double *b, int64_t ldb,
+                         double beta, double *c, int64_t ldc);
+
+/* The products that FC and MatMul use, from now on; both given. They are called from any number
+ * of threads at the same time, without the GIL. */
+void c2_set_gemm(c2_sgemm sgemm, c2_dgemm dgemm);
 
 /* ---- nets (net.c) ----------------------------------------------------------------------- */
 
@@ -203,11 +246,19 @@ typedef struct c2_run {
     const c2_net *net; /* its net, or NULL */
     c2_poll poll;
     uint64_t caller; /* the thread that called; set by the run */
+    uint8_t *skip;   /* atomic: NULL, or what c2_run_skip was given */
     char message[512];
 } c2_run;
 
 /* Ask every worker of a run to stop soon; from any thread, while the c2_run lives. */
 void c2_run_stop(c2_run *run);
+
+/* Leave out these operators of a run of one net, unless they have begun; with each, all that depend
+ * on it must be given, before it. From any thread, one at a time, while the c2_run lives. flags:
+ * one for each operator of the net, 0 at first and the same in each call, as long as the run; after
+ * the run it is C2_SKIPPED for those that were left out. */
+enum c2_skip { C2_TO_SKIP = 1, C2_SKIPPED = 2 };
+void c2_run_skip(c2_run *run, uint8_t *flags, const int32_t *ops, int64_t n);
 
 c2_net *c2_net_new(int64_t n_ops); /* NULL when out of memory */
 void c2_net_free(c2_net *net);
@@ -281,11 +332,17 @@ enum c2_lane_flag { C2_LANE_CALLER = 1 };
 int c2_async_lanes(c2_async *async, const int32_t *lane_of_op, int n_lanes,
                    const int32_t *lane_workers, const int32_t *lane_flags);
 
+/* After c2_async_lanes, before the first run: the workers of this lane, which must not have the
+ * caller, run on these processors only (0 to 1023). C2_OK, C2_VALUE, C2_NO_MEMORY. A run fails
+ * with C2_SYSTEM where the system refuses. */
+int c2_async_pin(c2_async *async, int lane, const int32_t *cpus, int n);
+
 /* Between runs: measure each operator's time in the following runs (about 20 ns an operator).
  * 1: from zero again; 0: no longer, the figures stay. C2_OK, C2_BUSY, C2_NO_MEMORY. */
 int c2_async_profile(c2_async *async, int on);
-/* How often each operator ran while measured, its mean time, and the standard deviation. */
-int c2_async_costs(const c2_async *async, int64_t *counts, double *mean_ns, double *deviation_ns);
+/* How often each operator ran while measured, its mean time, and the standard deviation.
+ * C2_OK; C2_BUSY during a run; C2_VALUE when nothing was measured. */
+int c2_async_costs(c2_async *async, int64_t *counts, double *mean_ns, double *deviation_ns);
 
 /* Between runs: keep the last `capacity` events of each worker; 0: none. */
 typedef struct c2_event {
@@ -294,15 +351,17 @@ typedef struct c2_event {
     int64_t begin_ns, end_ns; /* of the monotonic clock */
 } c2_event;
 int c2_async_trace(c2_async *async, int64_t capacity);
-/* Between runs: the events kept, worker by worker, oldest first; at most `most`. How many. */
-int64_t c2_async_events(const c2_async *async, c2_event *out, int64_t most);
+/* The events kept, worker by worker, oldest first; at most `most`, and in *count how many.
+ * C2_OK; C2_BUSY during a run. */
+int c2_async_events(c2_async *async, c2_event *out, int64_t most, int64_t *count);
 void c2_async_free(c2_async *async);
-void c2_async_mode(c2_async *async, int mode);
-/* Runs the net once. One run at a time: C2_BUSY while another is on. Returns run->status.
+void c2_async_mode(c2_async *async, int mode); /* of the runs that begin from now on */
+/* Runs the net once. One run at a time: C2_BUSY while another is on (but serial runs, which may be
+ * side by side, when nothing else is to be measured or written down). Returns run->status.
  * Blocks; release the GIL. */
 int c2_async_run(c2_async *async, c2_run *run);
 
-/* What the last runs were and took. */
+/* What the last runs were and took. Any time, from any thread. */
 typedef struct c2_async_report {
     int32_t mode; /* what the next run will do */
     int32_t workers;
@@ -312,6 +371,7 @@ typedef struct c2_async_report {
     double planned_ns;  /* the makespan that the schedule promises; 0: none was made */
     double took_ns[4];  /* the best run in each mode; 0: never tried */
 } c2_async_report;
+/* At any time; during a run, figures of before and after it may stand side by side. */
 void c2_async_report_now(const c2_async *async, c2_async_report *report);
 
 /* ---- operator state (kernels_counter.c, queue.c) ---------------------------------------- */

@@ -12,7 +12,7 @@ typedef struct edges {
     int32_t *from, *to;
 } edges;
 
-static void edge(edges *e, int64_t from, int64_t to) {
+static inline void edge(edges *e, int64_t from, int64_t to) {
     if ((e->m & (e->m - 1)) == 0) {
         e->from = realloc(e->from, (size_t)(e->m ? 2 * e->m : 1) * sizeof(int32_t));
         e->to = realloc(e->to, (size_t)(e->m ? 2 * e->m : 1) * sizeof(int32_t));
@@ -21,17 +21,17 @@ static void edge(edges *e, int64_t from, int64_t to) {
     e->to[e->m++] = (int32_t)to;
 }
 
-static uint64_t next_random(uint64_t *state) { /* xorshift64 (Marsaglia 2003) */
+static inline uint64_t next_random(uint64_t *state) { /* xorshift64 (Marsaglia 2003) */
     *state ^= *state << 13;
     *state ^= *state >> 7;
     return *state ^= *state << 17;
 }
 
-static edges independent(int64_t n) {
+static inline edges independent(int64_t n) {
     return (edges){.n = n};
 }
 
-static edges chain(int64_t n) {
+static inline edges chain(int64_t n) {
     edges e = {.n = n};
     for (int64_t v = 1; v < n; v++)
         edge(&e, v - 1, v);
@@ -39,7 +39,7 @@ static edges chain(int64_t n) {
 }
 
 /* Rows of `width`; each depends on itself and its two neighbours in the row before. */
-static edges stencil(int64_t width, int64_t rows) {
+static inline edges stencil(int64_t width, int64_t rows) {
     edges e = {.n = width * rows};
     for (int64_t r = 1; r < rows; r++)
         for (int64_t c = 0; c < width; c++)
@@ -49,7 +49,7 @@ static edges stencil(int64_t width, int64_t rows) {
 }
 
 /* log2(width) levels of butterflies, again and again. */
-static edges butterflies(int64_t width, int64_t rows) {
+static inline edges butterflies(int64_t width, int64_t rows) {
     edges e = {.n = width * rows};
     int64_t span = 1;
     for (int64_t r = 1; r < rows; r++) {
@@ -63,7 +63,7 @@ static edges butterflies(int64_t width, int64_t rows) {
 }
 
 /* Leaves, added up two by two. */
-static edges tree(int64_t leaves) {
+static inline edges tree(int64_t leaves) {
     edges e = {0};
     int64_t level = 0, size = leaves;
     e.n = leaves;
@@ -78,7 +78,7 @@ static edges tree(int64_t leaves) {
 }
 
 /* Up to three predecessors among the `window` operators before. */
-static edges random_graph(int64_t n, int64_t window, uint64_t seed) {
+static inline edges random_graph(int64_t n, int64_t window, uint64_t seed) {
     edges e = {.n = n};
     for (int64_t v = 1; v < n; v++) {
         const int64_t from = v < window ? v : window;
@@ -88,7 +88,7 @@ static edges random_graph(int64_t n, int64_t window, uint64_t seed) {
     return e;
 }
 
-static void free_edges(edges *e) {
+static inline void free_edges(edges *e) {
     free(e->from);
     free(e->to);
 }

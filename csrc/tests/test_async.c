@@ -1,69 +1,9 @@
 /* graph.c, schedule.c and the ways to run a net: every operator once, after its predecessors,
  * whatever the graph, the way, the workers and the failures.
  */
-#include <pthread.h>
-#include <stdbool.h>
-
 #include "check.h"
-#include "graph.h"
-#include "net.h"
-#include "graphs.h"
 #include "platform.h"
-
-/* A net whose operators watch each other: `stamp` of an operator counts its runs, and it checks
- * that each predecessor has run as often. The stamps are plain: an executor that does not order
- * them is a data race that ThreadSanitizer sees. */
-typedef struct watched {
-    c2_graph *graph;
-    c2_net *net;
-    int64_t *stamp;
-    int64_t *turns; /* work of each */
-    _Atomic int64_t early, ran;
-    int32_t bad; /* the operator that fails; -1: none */
-} watched;
-
-typedef struct place {
-    watched *w;
-    int32_t v;
-} place;
-
-static int watch(c2_context *c) {
-    const place *p = c->handle;
-    watched *w = p->w;
-    const c2_graph *g = w->graph;
-    for (int32_t k = g->pred_at[p->v]; k < g->pred_at[p->v + 1]; k++)
-        if (w->stamp[g->preds[k]] != w->stamp[p->v] + 1) add_rlx(&w->early, 1);
-    for (int64_t k = 0; k < w->turns[p->v]; k++)
-        __asm__ volatile("" ::: "memory");
-    w->stamp[p->v]++;
-    add_rlx(&w->ran, 1);
-    return p->v == w->bad ? c2_fail(c, C2_VALUE, "operator %d", p->v) : C2_OK;
-}
-
-static place *places;
-
-static void open_net(watched *w, edges *e, int64_t most_turns, uint64_t seed) {
-    *w = (watched){.bad = -1};
-    if (c2_graph_of_edges(e->n, e->m, e->from, e->to, &w->graph)) abort();
-    w->net = c2_net_new(e->n);
-    w->stamp = calloc((size_t)e->n + 1, sizeof *w->stamp);
-    w->turns = calloc((size_t)e->n + 1, sizeof *w->turns);
-    places = calloc((size_t)e->n + 1, sizeof *places);
-    for (int64_t v = 0; v < e->n; v++) {
-        places[v] = (place){w, (int32_t)v};
-        w->turns[v] = most_turns ? (int64_t)(next_random(&seed) % (uint64_t)most_turns) : 0;
-        c2_net_set(w->net, v, watch, &places[v], 0, NULL, 0, NULL, NULL, 0);
-    }
-}
-
-static void close_net(watched *w, edges *e) {
-    c2_net_free(w->net);
-    c2_graph_free(w->graph);
-    free(w->stamp);
-    free(w->turns);
-    free(places);
-    free_edges(e);
-}
+#include "watched.h"
 
 static void run_all_ways(edges e, int64_t most_turns, int runs) {
     watched w;
@@ -143,6 +83,13 @@ static c2_async *busy_one;
 static int run_itself(c2_context *c) {
     c2_run run = {0};
     (void)c;
+    int64_t count;
+    double ns[2];
+    c2_event event;
+    CHECK_EQ(c2_async_events(busy_one, &event, 1, &count), C2_BUSY);
+    CHECK_EQ(c2_async_costs(busy_one, &count, ns, ns + 1), C2_BUSY);
+    CHECK_EQ(c2_async_trace(busy_one, 1), C2_BUSY);
+    CHECK_EQ(c2_async_profile(busy_one, 1), C2_BUSY);
     return c2_async_run(busy_one, &run) == C2_BUSY ? C2_OK : C2_FAILED;
 }
 
@@ -258,7 +205,9 @@ TEST(a_trace_has_every_operator_once_and_in_order) {
         c2_event events[400], at[400] = {{0}};
         int64_t counts[400];
         double mean[400], deviation[400];
-        CHECK_EQ(c2_async_events(a, events, 400), e.n);
+        int64_t count = 0;
+        CHECK_EQ(c2_async_events(a, events, 400, &count), C2_OK);
+        CHECK_EQ(count, e.n);
         for (int k = 0; k < 400; k++) {
             CHECK(events[k].begin_ns <= events[k].end_ns);
             CHECK(at[events[k].op].end_ns == 0);

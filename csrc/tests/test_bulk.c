@@ -1,15 +1,10 @@
-/* bulk.c against plain loops: values, wrapping, bad indices, and threads that lose nothing. */
+/* bulk.c against plain loops: values, wrapping, bad indices, and threads that lose nothing.
+ * (test_scatter.c and test_dense.c have the operations that choose their way.) */
 #define _GNU_SOURCE
 #include "../bulk.c"
 
+#include "random_state.h"
 #include "threads.h"
-
-static uint64_t state = 88172645463325252u;
-static uint64_t next_random(void) {
-    state ^= state << 13;
-    state ^= state >> 7;
-    return state ^= state << 17;
-}
 
 enum { SLOTS = 257, N = 5000 };
 static int64_t indices64[N];
@@ -36,15 +31,15 @@ static void draw_indices(void) {
             out[k] = *slot; /* what the adds must find */                                          \
             *slot = (T)(*slot + values[step ? k : 0]);                                             \
         }                                                                                          \
-        CHECK(c2_scatter_add(code, base, SLOTS, indices, index_dtype, values, step, N, before,     \
-                             &bad) == C2_OK);                                                      \
+        CHECK(c2_fetch_add_at(code, base, SLOTS, indices, index_dtype, values, step, N, before,    \
+                              &bad) == C2_OK);                                                     \
         CHECK(!memcmp(base, want, sizeof base) && !memcmp(before, out, sizeof out));               \
         CHECK(c2_gather(code, base, SLOTS, indices, index_dtype, N, out, &bad) == C2_OK);          \
         for (int k = 0; k < N; k++)                                                                \
             CHECK(out[k] == want[indices32[k] < 0 ? indices32[k] + SLOTS : indices32[k]]);         \
         for (int k = 0; k < SLOTS; k++)                                                            \
             want[k] = (T)(want[k] + (T)(scale * values[k]));                                       \
-        CHECK(c2_dense_add(code, base, values, &scale, SLOTS) == C2_OK);                           \
+        CHECK(c2_dense_add(code, base, values, &scale, SLOTS, 1) == C2_OK);                        \
         CHECK(!memcmp(base, want, sizeof base));                                                   \
     }
 C2_NUMBER_TYPES(DEFINE_TEST)
@@ -63,9 +58,9 @@ TEST(like_plain_loops) {
 TEST(integers_wrap) {
     int16_t base = 32767, value = 1, scale = -32768, factor = 3;
     const int32_t index = -1;
-    CHECK(c2_scatter_add(C2_INT16, &base, 1, &index, C2_INT32, &value, 0, 1, NULL, NULL) == C2_OK);
+    CHECK(c2_fetch_add_at(C2_INT16, &base, 1, &index, C2_INT32, &value, 0, 1, NULL, NULL) == C2_OK);
     CHECK(base == -32768);
-    CHECK(c2_dense_add(C2_INT16, &base, &factor, &scale, 1) == C2_OK);
+    CHECK(c2_dense_add(C2_INT16, &base, &factor, &scale, 1, 1) == C2_OK);
     CHECK(base == 0); /* 3 * -32768 is -32768 in 16 bits */
 }
 
@@ -78,29 +73,29 @@ TEST(a_bad_index_changes_nothing) {
             int32_t narrow[40] = {0};
             float base[3] = {1, 2, 3}, one = 1, out[40];
             wide[position] = wrong[w];
-            CHECK(c2_scatter_add(C2_FLOAT32, base, 3, wide, C2_INT64, &one, 0, 40, NULL, &bad) ==
+            CHECK(c2_fetch_add_at(C2_FLOAT32, base, 3, wide, C2_INT64, &one, 0, 40, NULL, &bad) ==
                   C2_INDEX);
             CHECK(bad == position && base[0] == 1);
             CHECK(c2_gather(C2_FLOAT32, base, 3, wide, C2_INT64, 40, out, &bad) == C2_INDEX);
             CHECK(bad == position);
             if (w >= 4) continue;
             narrow[position] = (int32_t)wrong[w];
-            CHECK(c2_scatter_add(C2_FLOAT32, base, 3, narrow, C2_INT32, &one, 0, 40, NULL, &bad) ==
+            CHECK(c2_fetch_add_at(C2_FLOAT32, base, 3, narrow, C2_INT32, &one, 0, 40, NULL, &bad) ==
                   C2_INDEX);
             CHECK(bad == position && base[0] == 1);
         }
     /* an empty array has no index at all, and no indices are fine on it */
     int64_t zero = 0, bad = -1;
-    CHECK(c2_scatter_add(C2_INT64, NULL, 0, &zero, C2_INT64, &zero, 0, 1, NULL, &bad) == C2_INDEX);
-    CHECK(c2_scatter_add(C2_INT64, NULL, 0, &zero, C2_INT64, &zero, 0, 0, NULL, &bad) == C2_OK);
+    CHECK(c2_fetch_add_at(C2_INT64, NULL, 0, &zero, C2_INT64, &zero, 0, 1, NULL, &bad) == C2_INDEX);
+    CHECK(c2_fetch_add_at(C2_INT64, NULL, 0, &zero, C2_INT64, &zero, 0, 0, NULL, &bad) == C2_OK);
 }
 
 TEST(other_types_are_refused) {
     int64_t x = 0;
-    CHECK(c2_scatter_add(C2_BOOL, &x, 1, &x, C2_INT64, &x, 0, 1, NULL, NULL) == C2_TYPE);
-    CHECK(c2_scatter_add(C2_INT64, &x, 1, &x, C2_UINT64, &x, 0, 1, NULL, NULL) == C2_TYPE);
+    CHECK(c2_fetch_add_at(C2_BOOL, &x, 1, &x, C2_INT64, &x, 0, 1, NULL, NULL) == C2_TYPE);
+    CHECK(c2_fetch_add_at(C2_INT64, &x, 1, &x, C2_UINT64, &x, 0, 1, NULL, NULL) == C2_TYPE);
     CHECK(c2_gather(C2_DTYPES, &x, 1, &x, C2_INT64, 1, &x, NULL) == C2_TYPE);
-    CHECK(c2_dense_add(C2_BOOL, &x, &x, &x, 1) == C2_TYPE);
+    CHECK(c2_dense_add(C2_BOOL, &x, &x, &x, 1, 1) == C2_TYPE);
     bool truth[2] = {false, true}, got[2];
     const int32_t swap[2] = {1, 0};
     CHECK(c2_gather(C2_BOOL, truth, 2, swap, C2_INT32, 2, got, NULL) == C2_OK);
@@ -118,8 +113,9 @@ static void *adder(void *arg) {
     const double half = 0.5;
     int64_t *mine = arg;
     for (int r = 0; r < ROUNDS; r++) {
-        c2_scatter_add(C2_INT64, shared_count, 1, zeros, C2_INT64, &one, 0, N, mine + r * N, NULL);
-        c2_scatter_add(C2_FLOAT64, shared_sum, SLOTS, indices32, C2_INT32, &half, 0, N, NULL, NULL);
+        c2_fetch_add_at(C2_INT64, shared_count, 1, zeros, C2_INT64, &one, 0, N, mine + r * N, NULL);
+        c2_fetch_add_at(C2_FLOAT64, shared_sum, SLOTS, indices32, C2_INT32, &half, 0, N, NULL,
+                        NULL);
     }
     return NULL;
 }
@@ -155,7 +151,7 @@ TEST(a_large_table) {
     const int64_t one = 1;
     for (int k = 0; k < N; k++)
         wide[k] = (int64_t)(next_random() % (uint64_t)slots) - slots;
-    CHECK(c2_scatter_add(C2_INT64, base, slots, wide, C2_INT64, &one, 0, N, NULL, NULL) == C2_OK);
+    CHECK(c2_fetch_add_at(C2_INT64, base, slots, wide, C2_INT64, &one, 0, N, NULL, NULL) == C2_OK);
     for (int64_t k = 0; k < slots; k++)
         sum += base[k];
     CHECK(sum == N);
@@ -184,7 +180,7 @@ TEST(changing_indices_never_lead_outside) {
     for (int r = 0; r < (SANITIZED ? 2000 : 20000); r++) {
         int64_t bad = -1;
         const int status =
-            c2_scatter_add(C2_INT64, fenced, 8, flipping, C2_INT64, &one, 0, 64, NULL, &bad);
+            c2_fetch_add_at(C2_INT64, fenced, 8, flipping, C2_INT64, &one, 0, 64, NULL, &bad);
         CHECK(status == C2_OK || (status == C2_INDEX && bad == 40));
     }
     store_rlx(&flip_stop, 1);

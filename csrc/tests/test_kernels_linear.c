@@ -146,7 +146,8 @@ static float train_alone(int64_t max_ahead) {
     static const int32_t feature = 0;
     static const float label = 1;
     memset(&alone, 0, sizeof alone);
-    sgd s = {.x = {one_row, &feature, NULL, &label, 1, 1, 1},
+    sgd s = {.patience = PATIENCE,
+             .x = {one_row, &feature, NULL, &label, 1, 1, 1},
              .shared = (uint64_t *)&alone.weight,
              .cursor = &alone.cursor,
              .max_ahead = max_ahead,

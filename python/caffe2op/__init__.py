@@ -10,10 +10,48 @@ for.
 from __future__ import annotations
 
 import importlib
+import sys
 from importlib import metadata
 from typing import Any
 
-_MODULES = ("asyncnet", "atomics", "core", "interop", "operators", "workspace")
+_MODULES = (
+    "asyncnet",
+    "atomics",
+    "brew",
+    "core",
+    "interop",
+    "model_helper",
+    "operators",
+    "optimizer",
+    "workspace",
+)
+
+
+def _refuse_subinterpreters() -> None:
+    """ImportError in a subinterpreter, before anything is made or loaded. The C types are made once
+    for a process and know Python's objects by their addresses, and NumPy and cffi do as much: two
+    interpreters in one process would find each other's objects."""
+    if sys.implementation.name != "cpython":
+        return
+    try:
+        import ctypes
+
+        # Of the stable ABI. PYFUNCTYPE keeps the GIL: without it no interpreter is the current one.
+        current = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyInterpreterState_Get", ctypes.pythonapi))
+        number = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(
+            ("PyInterpreterState_GetID", ctypes.pythonapi)
+        )
+        is_main = number(current()) == 0
+    except ImportError:  # before 3.13 ctypes itself refuses interpreters that have their own GIL
+        is_main = False
+    if not is_main:
+        raise ImportError(
+            "caffe2op works in a process's main interpreter only, and this is a subinterpreter; "
+            "use threads, or processes with caffe2op.atomics.SharedArray"
+        )
+
+
+_refuse_subinterpreters()
 
 
 def __getattr__(name: str) -> Any:

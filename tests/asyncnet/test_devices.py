@@ -1,5 +1,6 @@
 """Devices: an operator runs on its device's workers only."""
 
+import os
 import threading
 
 import pytest
@@ -116,3 +117,46 @@ def test_devices_are_checked() -> None:
         AsyncNet(native, devices={"gui": "thread"})
     with pytest.raises(ValueError, match="device_of: there is no function 'g'"):
         AsyncNet.from_functions({"f": print}, devices={"cpu:0": 1}, device_of={"g": "cpu:0"})
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no processors to choose")
+def test_workers_stay_on_their_processors() -> None:
+    cpus = sorted(os.sched_getaffinity(0))
+    if len(cpus) < 2:
+        pytest.skip("one processor: nothing to choose")
+    names = [f"f{k}" for k in range(20)]
+    functions = {name: lambda: os.sched_getaffinity(0) for name in names}
+    made = AsyncNet.from_functions(
+        functions,
+        devices={
+            "a": {"workers": 1, "cpus": [cpus[0]]},
+            "b": {"workers": 2, "cpus": cpus[1:]},
+            "c": 1,
+        },
+        device_of={name: "abc"[k % 3] for k, name in enumerate(names)},
+    )
+    assert made.workers == 4
+    for _ in range(5):
+        found = made.run()
+        for k, name in enumerate(names):
+            assert found[name] == ({cpus[0]}, set(cpus[1:]), set(cpus))[k % 3]
+    # The threads are everybody's: they go back with all processors.
+    free = AsyncNet.from_functions(functions, devices={"cpu:0": 4})
+    for _ in range(5):
+        assert all(found == set(cpus) for found in free.run().values())
+    assert os.sched_getaffinity(0) == set(cpus)
+
+
+def test_processors_are_checked() -> None:
+    def make(value: object) -> None:
+        AsyncNet.from_functions({"f": print}, devices={"cpu:0": value})
+
+    cpu = min(os.sched_getaffinity(0))
+    for cpus in ([], [5000], [-1], [cpu, "1"], [True], "0", None):
+        with pytest.raises(ValueError, match="device 'cpu:0': cpus must be some of the processors"):
+            make({"workers": 1, "cpus": cpus})
+    for workers in (0, 1.5, "caller", "thread"):
+        with pytest.raises(ValueError, match="device 'cpu:0' must have 1 to 256 workers"):
+            make({"workers": workers, "cpus": [cpu]})
+    with pytest.raises(ValueError, match="device 'cpu:0' must be"):
+        make({"worker": 1, "cpus": [cpu]})

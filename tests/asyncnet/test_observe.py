@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import threading
 import time
 import xml.etree.ElementTree
 from itertools import pairwise
@@ -173,6 +174,45 @@ def test_what_is_written_down_changes_between_runs_only() -> None:
     made.append(AsyncNet.from_functions({"f": lambda: made[0].enable_profile()}))
     with pytest.raises(RuntimeError, match="between runs only"):
         made[0].run()
+
+
+def test_what_is_written_down_is_read_between_runs_only() -> None:
+    to_do = []
+    made = AsyncNet.from_functions({"f": lambda: to_do.pop()()})
+    made.enable_profile()
+    made.enable_trace()
+    for read in (made.profile, made.trace):
+        to_do.append(read)
+        with pytest.raises(RuntimeError, match="read between runs only"):
+            made.run()
+    to_do.append(made.report)
+    made.run()
+    assert made.profile().operators[0].count == 3
+    assert len(made.trace().events) == 3
+
+
+def test_a_report_during_a_run() -> None:
+    """Would be a data race under ThreadSanitizer, were its figures not atomic."""
+    workspace.FeedBlob("x", np.ones(50, np.float32))
+    net = core.Net("reported")
+    for k in range(100):
+        net.Sigmoid("x", f"y{k}")
+    made = AsyncNet(net, workers=2)
+    runs, stop = [0], threading.Event()
+
+    def report() -> None:
+        while not stop.is_set():
+            found = made.report()
+            assert runs[-1] <= found["runs"]
+            runs.append(found["runs"])
+
+    reader = threading.Thread(target=report)
+    reader.start()
+    while len(set(runs)) < 5 and reader.is_alive():
+        made.run()
+    stop.set()
+    reader.join()
+    assert len(set(runs)) >= 5
 
 
 def test_draw(tmp_path: pathlib.Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from caffe2op import core, workspace
-from caffe2op.asyncnet import AsyncNet
+from caffe2op.asyncnet import AsyncNet, threads
 
 from .graphs import until
 
@@ -84,6 +84,50 @@ def test_runs_keep_their_blobs_when_the_workspace_is_reset() -> None:
     workspace.ResetWorkspace()
     assert made.run()["y"] == 10
     assert made.submit().result()["y"] == 10
+
+
+def test_who_waits_does_not_add_a_run_to_those_that_are_on() -> None:
+    """A third run at the same time would take a processor from two."""
+    lock, running, most = threading.Lock(), [0], [0]
+
+    def work() -> None:
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        time.sleep(0.005)
+        with lock:
+            running[0] -= 1
+
+    made = AsyncNet.from_functions({"f": work}, workers=2)
+    futures = [made.submit() for _ in range(12)]
+    waits = [threading.Thread(target=future.result) for future in futures]
+    for thread in waits:
+        thread.start()
+    for thread in waits:
+        thread.join()
+    assert most[0] == 2
+    made.close()
+
+
+def test_a_run_that_the_others_wait_for_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator waits for a thread that waits for a queued run: the net's one thread is taken,
+    and nobody can know."""
+    monkeypatch.setattr(threads, "PATIENCE", 0.01)
+
+    def f(x: int) -> int:
+        if x == 0:
+            return 1
+        found: list[int] = []
+        thread = threading.Thread(
+            target=lambda: found.append(made.submit({"x": x - 1}).result()["f"])
+        )
+        thread.start()
+        thread.join(60)
+        return found[0] + 1
+
+    made = AsyncNet.from_functions({"f": f}, [("x", "f")], workers=1)
+    assert made.submit({"x": 3}).result() == {"f": 4}
+    made.close()
 
 
 def test_map_is_in_order_and_bounded() -> None:

@@ -1,6 +1,9 @@
 """What the workers of test_contract.py do. Without pytest, which takes a spawned process a
 second to import."""
 
+from typing import Any
+
+import numpy as np
 from crews import reach, until
 
 from caffe2op.atomics import AtomicArray, AtomicBool, Mutex, OwnerDiedError, SharedArray
@@ -75,3 +78,25 @@ def inherit(mutex: Mutex, report: AtomicArray) -> None:
         report.fetch_add(0, 1)
     report.fetch_add(1, 1)
     mutex.release()
+
+
+BULK_ROUNDS = 15
+
+
+def spread() -> np.ndarray:
+    """20,000 indices into 500 elements, one in three of them to element 7."""
+    random = np.random.default_rng(5)
+    return np.where(random.random(20_000) < 0.3, 7, random.integers(0, 500, 20_000))
+
+
+def add_by_method(number: int, counts: AtomicArray, sums: AtomicArray) -> None:
+    method: Any = ("auto", "direct", "private", "cached")[number]
+    indices = spread()
+    for turn in range(BULK_ROUNDS):
+        counts.add_at(indices, 1, method=method, threads=1 + turn % 2)
+        sums.add_at(indices, 1, method=method)
+
+
+def add_with_locks(number: int, sums: AtomicArray, locks: AtomicArray) -> None:
+    for turn in range(BULK_ROUNDS):
+        sums.add(1, 2, among=locks, threads=1 + turn % 2)

@@ -192,6 +192,7 @@ def test_timeouts_of_any_size(timeout: Any) -> None:
     assert make_cell().wait(1, timeout=timeout) is True
 
 
+@pytest.mark.thread_unsafe
 @pytest.mark.parametrize("timeout", [None, 30, 10**400])
 def test_a_signal_handler_ends_a_wait(timeout: Any) -> None:
     def handler(number: int, frame: Any) -> None:

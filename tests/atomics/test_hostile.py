@@ -31,6 +31,8 @@ class Unlucky:
         np.datetime64(1, "s"),
         np.timedelta64(1, "s"),
         np.array("1.5"),
+        np.bool_(True),  # refused as an int, too
+        np.array(True),
         b"1",
     ],
     ids=repr,
@@ -101,6 +103,7 @@ def test_misaligned_indices_and_values(dtype) -> None:
         ([[1], [2, 3]], ValueError, "indices: NumPy makes no array of this list"),
         ([2**70], IndexError, "indices: an int beyond 64 bits"),
         (np.ma.array([0, 1], mask=[1, 0]), TypeError, "indices: a masked array"),
+        (np.array([0, 1], object), TypeError, "indices: an array of object given"),
     ],
 )
 def test_indices_that_are_none(indices, error, text) -> None:
@@ -123,6 +126,30 @@ def test_values_that_are_none(values, error, text) -> None:
     array = AtomicArray(np.zeros(2, np.int64))
     with pytest.raises(error, match=text):
         array.add_at([0, 1], values)
+    assert not array.array.any()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values", "text"),
+    [
+        ("int64", [-1, 2**63], "values: 9223372036854775808 does not fit int64; accepted: -9223"),
+        (
+            "uint64",
+            [2**63, -1],
+            r"values: -1 does not fit uint64; accepted: 0\.\.18446744073709551",
+        ),
+        ("int8", [[-1], [2**63]], "values: 9223372036854775808 does not fit int8; accepted: -128"),
+        ("uint64", [2**64, -1], "values: an int beyond 64 bits does not fit uint64"),
+    ],
+)
+def test_ints_that_numpy_makes_floats_of(dtype, values, text) -> None:
+    array = AtomicArray(np.zeros(2, dtype))
+    with pytest.raises(OverflowError, match=text):
+        array.add_at([0, 1], values)
+    with pytest.raises(TypeError, match="values: an array of float64 given; accepted: integers"):
+        array.add_at([0, 1], [0, 1.0])
+    with pytest.raises(IndexError, match=r"indices: 9223372036854775808 .* beyond int64"):
+        array.gather([-1, 2**63])
     assert not array.array.any()
 
 

@@ -192,6 +192,7 @@ def test_a_timeout_is_never_early(timeout: float) -> None:
     assert timeout <= waited < timeout + 5
 
 
+@pytest.mark.thread_unsafe
 def test_a_waiter_gets_it_and_the_gil_is_free_meanwhile(word: Any) -> None:
     mutex = Mutex(word)
     got: list[bool] = []

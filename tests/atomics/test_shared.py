@@ -92,7 +92,7 @@ def test_other_arguments_that_are_refused(directory: Path) -> None:
     for not_a_shape in (1.5, "3", None, (2, "x")):
         with pytest.raises(TypeError, match=r"^shape: "):
             SharedArray.create(not_a_shape, int)  # type: ignore[arg-type]
-    for dtype in (object, complex, "S3", "no dtype"):
+    for dtype in (object, complex, "S3", "no dtype", None):
         with pytest.raises(TypeError, match=r"dtype"):
             SharedArray.create(1, dtype)
     assert names(directory) == []
@@ -305,6 +305,7 @@ def header(**changes: Any) -> bytes:
 def put(directory: Path, content: bytes, size: int = DATA + 24) -> None:
     path = directory / "caffe2op.x"
     path.write_bytes(content.ljust(size, b"\0")[: max(size, 0)])
+    path.chmod(0o600)
 
 
 def test_the_header_above_is_a_sound_one(directory: Path) -> None:
@@ -355,7 +356,7 @@ def test_a_changed_byte_is_refused_or_harmless(place: int, value: int) -> None:
     changed = bytearray(header())
     changed[place] = value
     path = segment.path_of("x")
-    path.write_bytes(bytes(changed).ljust(DATA + 24, b"\0"))
+    put(path.parent, bytes(changed))
     try:
         array = SharedArray.attach("x").array
     except ValueError:
@@ -364,9 +365,77 @@ def test_a_changed_byte_is_refused_or_harmless(place: int, value: int) -> None:
         assert array.nbytes == math.prod(array.shape) * array.itemsize == 24
 
 
+EDGES = st.sampled_from([0, 1, 2, 3, 8, 9, 2**31, 2**32 - 1, 2**32, 2**61, 2**63, 2**64 - 1])
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    fields=st.tuples(*[st.integers(0, 2**32 - 1) | EDGES.map(lambda n: n % 2**32)] * 4),
+    data=st.sampled_from([0, DATA, DATA + 1, 2**64 - DATA]) | st.integers(0, 2**64 - 1),
+    shape=st.lists(EDGES | st.integers(0, 2**64 - 1), min_size=8, max_size=8),
+    size=st.integers(0, 3 * DATA),
+    honest=st.booleans(),
+)
+def test_hostile_headers_are_refused_or_fit_their_file(
+    fields: tuple[int, ...], data: int, shape: list[int], size: int, honest: bool
+) -> None:
+    """Whole headers of a liar, who knows the magic and how long the file is."""
+    version, code, ndim, zero = fields if not honest else (1, fields[1] % 12, fields[2] % 10, 0)
+    total = size if honest else shape[0]
+    where = DATA if honest else data
+    path = segment.path_of("x")
+    put(
+        path.parent, HEADER.pack(b"caffe2op", version, code, ndim, zero, where, total, *shape), size
+    )
+    try:
+        shared = SharedArray.attach("x")
+    except ValueError:
+        return
+    assert 0 < shared.array.nbytes == size - DATA
+    assert math.prod(shape[:ndim]) * shared.array.itemsize == size - DATA
+
+
+@pytest.mark.parametrize("mode", [0o660, 0o606, 0o644, 0o601, 0o666])
+def test_files_that_others_may_open(directory: Path, mode: int) -> None:
+    put(directory, header())
+    (directory / "caffe2op.x").chmod(mode)
+    with pytest.raises(PermissionError, match=rf"'x' has mode {mode:04o}.*accepted: 0600"):
+        SharedArray.attach("x")
+
+
+def test_a_segment_is_private_whatever_the_umask(directory: Path) -> None:
+    before = os.umask(0)
+    try:
+        with SharedArray.create(1, int):
+            (path,) = directory.iterdir()
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    finally:
+        os.umask(before)
+
+
+def test_a_link_that_is_there_is_neither_followed_nor_replaced(
+    directory: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Also not by the clean-up, and a dangling one neither."""
+    target = tmp_path_factory.mktemp("elsewhere") / "target"
+    target.write_bytes(b"precious")
+    dead = "caffe2op.auto-" + "-".join([str(os.stat("/proc/self/ns/pid").st_ino), "1" * 9, "1"])
+    for name in ("caffe2op.x", f"{dead}-{'0' * 16}"):
+        (directory / name).symlink_to(target)
+    (directory / "caffe2op.y").symlink_to(directory / "nothing")
+    for name in ("x", "y"):
+        with pytest.raises(FileExistsError):
+            SharedArray.create(1, int, name=name)
+        with pytest.raises(ValueError, match="not a shared array"):
+            SharedArray.attach(name)
+    assert target.read_bytes() == b"precious"
+    assert not (directory / "nothing").exists()
+
+
 def test_what_is_not_a_plain_file_of_ours(directory: Path) -> None:
     real = directory / "real"
     real.write_bytes(header().ljust(DATA + 24, b"\0"))
+    real.chmod(0o600)
     path = directory / "caffe2op.x"
     path.symlink_to(real)
     with pytest.raises(ValueError, match=r"not a shared array"):
@@ -379,7 +448,7 @@ def test_what_is_not_a_plain_file_of_ours(directory: Path) -> None:
     with pytest.raises(ValueError, match=r"not a shared array"):
         SharedArray.attach("x")
     path.rmdir()
-    os.mkfifo(path)
+    os.mkfifo(path, 0o600)
     with pytest.raises(ValueError, match=r"not a regular file"):
         SharedArray.attach("x")
 

@@ -1,8 +1,14 @@
 """core.Net: operators as methods, generated names, what comes from outside."""
 
+import importlib
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from caffe2op import core
+
+net_module = importlib.import_module("caffe2op.core.net")
 
 
 def test_operators_in_order_with_references() -> None:
@@ -17,6 +23,7 @@ def test_operators_in_order_with_references() -> None:
     assert net.ConditionalSetAtomicBool(["flag", "total"], []) is None
 
 
+@pytest.mark.thread_unsafe
 def test_net_names_are_unique() -> None:
     first, second, third = core.Net("same"), core.Net("same"), core.Net("same")
     assert (first.Name(), str(second), third.Name()) == ("same", "same_1", "same_2")
@@ -28,6 +35,36 @@ def test_net_names_are_unique() -> None:
             core.Net(bad)
 
 
+@pytest.mark.thread_unsafe
+def test_numbered_names_skip_those_that_were_asked_for() -> None:
+    asked = ["skip_2", "skip", "skip", "skip_1", "skip", "skip_2", "skip_01", "skip_01"]
+    names = [core.Net(name).Name() for name in asked]
+    assert names == [
+        "skip_2", "skip", "skip_1", "skip_1_1", "skip_3", "skip_2_1", "skip_01", "skip_01_1",
+    ]  # fmt: skip
+    assert len(set(names)) == len(names)
+    assert core.Net("skip_" + "9" * 5000).Name() == "skip_" + "9" * 5000
+
+
+@settings(deadline=None)
+@given(st.lists(st.from_regex(r"\A[xy](_[0-2]){0,3}\Z"), max_size=30))
+def test_no_name_is_given_twice(asked: list[str]) -> None:
+    before = f"unique{len(net_module._asked)}/"
+    names = [core.Net(before + name).Name() for name in asked]
+    assert len(set(names)) == len(names)
+    for name, wanted in zip(names, asked, strict=True):
+        assert name == before + wanted or name.startswith(before + wanted + "_")
+
+
+def test_nets_made_in_a_loop_take_no_memory_for_ever() -> None:
+    core.Net("loop")
+    kept = len(net_module._asked)
+    names = {core.Net("loop").Name() for _ in range(1000)}
+    assert len(names) == 1000
+    assert len(net_module._asked) == kept
+
+
+@pytest.mark.thread_unsafe
 def test_outputs_left_out_get_unused_names() -> None:
     net = core.Net("auto")
     a = net.CreateMutex([])
@@ -44,6 +81,7 @@ def test_outputs_left_out_get_unused_names() -> None:
         assert str(net.CreateMutex([])) == "s/auto/CreateMutex_2"
 
 
+@pytest.mark.thread_unsafe
 def test_next_name_and_next_blob_never_repeat() -> None:
     net = core.Net("next")
     assert net.NextName("x") == "next/x"

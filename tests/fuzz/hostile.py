@@ -254,7 +254,7 @@ def as_int(value: Any, least: int, most: int) -> int:
 def as_float(value: Any, dtype: np.dtype[Any]) -> Any:
     """The same for floats."""
     kind = getattr(getattr(value, "dtype", None), "kind", "f")
-    if isinstance(value, str | bytes | complex) or kind not in "biuf":
+    if isinstance(value, str | bytes | complex) or kind not in "iuf":
         raise TypeError
     number = float(value)
     with np.errstate(all="ignore"):

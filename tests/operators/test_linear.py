@@ -3,6 +3,7 @@ workers on the same weights lose nothing."""
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -352,3 +353,34 @@ def test_weights_must_be_in_place() -> None:
     op.output[0] = "other"
     with pytest.raises(ValueError, match="must be the same blob"):
         workspace.RunOperatorOnce(op)
+
+
+class Rung(Exception):
+    pass
+
+
+@pytest.mark.parametrize("merge", ["batch", "row"])
+def test_a_huge_batch_can_be_interrupted(merge: str) -> None:
+    """With the updates counted, or, as a batch is whole or not at all, with nothing changed."""
+
+    def ring(*_: object) -> None:
+        raise Rung
+
+    feed(make_rows(5, 1000, 50, 20, valued=True), np.zeros(50, np.int64))
+    previous = signal.signal(signal.SIGALRM, ring)
+    began = time.monotonic()
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(Rung):
+            workspace.RunOperatorOnce(sgd(True, batch_size=2**62, lr=0.01, merge=merge))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    assert time.monotonic() - began < 20
+    words, sent = workspace.FetchBlob("weights").view(WORD), workspace.FetchBlob("sent_0")
+    assert int(words["updates"].sum()) == sent % 2**32
+    assert (sent > 0) == (merge == "row")
+    if merge == "batch":
+        assert not words.view(np.int64).any()
+    met = workspace.FetchBlob("table_0")[:50]  # words, all zero between batches
+    assert not met.any()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -189,6 +190,48 @@ def test_weighted_sum(n: int, dtype: str) -> None:
             ]
         same(run("WeightedSum", *inputs), twin("WeightedSum", *inputs))
         same(run("WeightedSum", *inputs, in_place=0), twin("WeightedSum", *inputs))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 12])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_weighted_sum_that_adds_atomically(n: int, dtype: str) -> None:
+    rng = np.random.default_rng(n)
+    for shape in ((), (0,), (3, 5), (1301,)):
+        inputs = []
+        for k in range(n):  # whole numbers: whatever is added first, the sum is the same
+            inputs += [
+                np.asarray(rng.integers(-9, 9, shape)).astype(dtype),
+                np.full(1, k + 1, dtype),
+            ]
+        same(run("WeightedSum", *inputs, in_place=0, atomic=1), twin("WeightedSum", *inputs))
+
+
+def test_an_atomic_weighted_sum_only_adds() -> None:
+    x, one, two = np.ones(3, np.float32), np.ones(1, np.float32), np.full(1, 2, np.float32)
+    for weight, in_place in ((two, 0), (one, None)):
+        operator = Native("WeightedSum", x, weight, x.copy(), two, in_place=in_place, atomic=1)
+        with pytest.raises(ValueError, match="atomic: in place on input 0 and a weight_0 of 1"):
+            operator.run()
+    same(run("WeightedSum", x, one, x, two, in_place=0, atomic=1), np.full(3, 3, np.float32))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_atomic_weighted_sums_lose_nothing(dtype: str) -> None:
+    """Four threads, each with an operator of its own on the same parameters."""
+    parameters, runs = np.zeros(3001, dtype), 60
+    one, two, step = np.ones(1, dtype), np.full(1, 2, dtype), np.ones(3001, dtype)
+    operators = [
+        Native("WeightedSum", parameters, one, step, two, in_place=0, shared=(0,), atomic=1)
+        for _ in range(4)
+    ]
+    threads = [
+        threading.Thread(target=lambda o=o: [o.run() for _ in range(runs)]) for o in operators
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    np.testing.assert_array_equal(parameters, np.full(3001, 2 * 4 * runs))
 
 
 def test_sums_refuse_what_is_not_like_input_0_and_change_nothing() -> None:

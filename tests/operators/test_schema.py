@@ -11,6 +11,8 @@ from caffe2op.core.defs import OperatorDef, make_argument
 from caffe2op.operators import schema
 from caffe2op.operators.schema import ANY_PAIR, ONE_TO_ONE, Arg, Schema
 
+NOT_BY_NAME = {"UserFunction"}  # what every function in C of the user is bound to
+
 _count = itertools.count()
 
 
@@ -185,3 +187,18 @@ def test_every_registered_type_can_run() -> None:
             _, binding = schema.entry(type_)
             has_kernel = binding.kernel and lib.c2_kernel_find(binding.kernel.encode()) != ffi.NULL
             assert has_kernel or binding.python, type_
+
+
+def test_kernels_in_c_and_schemas_in_python_are_the_same() -> None:
+    """A kernel that no net can name is dead; a schema without one fails when its net is made."""
+    kernels = [ffi.string(lib.c2_kernel_name(k)).decode() for k in range(lib.c2_kernel_count())]
+    assert len(set(kernels)) == len(kernels)
+    assert lib.c2_kernel_name(len(kernels)) == ffi.NULL
+    native = {
+        type_
+        for type_ in schema.registered()
+        if not type_.startswith("TestSchema") and lib.c2_kernel_find(type_.encode()) != ffi.NULL
+    }
+    assert native == set(kernels) - NOT_BY_NAME
+    for type_ in kernels:
+        assert lib.c2_kernel_find(type_.encode()) != ffi.NULL

@@ -34,11 +34,11 @@ def total(*xs: Array) -> Array:
     return out
 
 
-def weighted_sum(*inputs: Array) -> Array:
-    out = np.asarray(inputs[0] * inputs[1].ravel()[0])
-    for x, w in zip(inputs[2::2], inputs[3::2], strict=True):
-        out = np.asarray(out + x * w.ravel()[0])
-    return out
+def weighted_sum(*inputs: Array, atomic: bool = False) -> Array:
+    products = [x * w.ravel()[0] for x, w in zip(inputs[::2], inputs[1::2], strict=True)]
+    if atomic and len(products) > 1:  # what is added is summed first
+        return np.asarray(products[0] + total(*products[1:]))
+    return total(*products)
 
 
 def sigmoid(x: Array) -> Array:

@@ -287,7 +287,6 @@ void model_point(void) {
 
 void model_event(const char *what, uintptr_t address, uint64_t value, uint64_t old, int order,
                  void *pc) {
-    M->total_steps++;
     if (self()->fast && M->fast_steps > 6) return; /* a spin loop's rounds are all alike */
     if (!M->tracing || M->traced == (int)(sizeof M->trace / sizeof M->trace[0])) return;
     const int thread = order < 0 ? (int)value : M->current;

@@ -126,7 +126,8 @@ typedef struct model {
     enum verdict verdict;
     char message[512];
     int seen; /* a litmus outcome was reached */
-    uint64_t executions, states, total_steps;
+    uint64_t executions, states;
+    int most; /* threads in one execution */
     int tracing;
     event trace[STEPS + 4096];
     int traced;

@@ -72,6 +72,19 @@ static void stopped(void) {
         MODEL_CHECK(runs[graph->succs[k]] == 0);
 }
 
+/* After somebody's c2_run_stop: nobody is still at it, and what ran had its predecessors. */
+static void cancelled(void) {
+    MODEL_CHECK(run.status == C2_OK);
+    for (int v = 0; v < graph->n; v++) {
+        MODEL_CHECK(runs[v] <= 1);
+        for (int32_t k = graph->pred_at[v]; runs[v] && k < graph->pred_at[v + 1]; k++)
+            MODEL_CHECK(runs[graph->preds[k]] == 1);
+    }
+}
+static void canceller(void) {
+    c2_run_stop(&run);
+}
+
 static void begin_again(void) {
     for (int v = 0; v < graph->n; v++)
         runs[v] = result[v] = 0;

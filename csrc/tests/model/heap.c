@@ -11,7 +11,8 @@
  */
 #include "engine.h"
 
-#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -67,7 +68,7 @@ static void check_order(const uint32_t *at, const char *what, uintptr_t address)
 extern char __start_model_tls[], __stop_model_tls[];
 
 void model_plain(uintptr_t address, size_t size, int write, int atomic) {
-    if (M->alone) return; /* setup and end: nothing is concurrent */
+    if (M->alone || size == 0) return; /* setup and end: nothing is concurrent */
     if (address >= (uintptr_t)__start_model_tls && address < (uintptr_t)__stop_model_tls)
         return; /* each thread has its own, at the same place */
     fiber *f = self();
@@ -149,6 +150,28 @@ int model_live_blocks(void) {
     for (int k = 0; k < M->blocks; k++)
         live += M->block[k].live;
     return live;
+}
+
+/* ---- libc's functions on plain memory ---- */
+
+void *model_memcpy(void *to, const void *from, size_t size) {
+    model_plain((uintptr_t)from, size, 0, 0);
+    model_plain((uintptr_t)to, size, 1, 0);
+    return memmove(to, from, size);
+}
+
+void *model_memset(void *to, int byte, size_t size) {
+    model_plain((uintptr_t)to, size, 1, 0);
+    return memset(to, byte, size);
+}
+
+int model_snprintf(char *to, size_t size, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    const int n = vsnprintf(to, size, format, args);
+    va_end(args);
+    model_plain((uintptr_t)to, strlen(to) + 1, 1, 0);
+    return n;
 }
 
 /* ---- what the compiler calls ---- */

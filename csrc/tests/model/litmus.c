@@ -106,6 +106,12 @@ THREAD(w22_0_sc, STORE(x, 1, seq_cst), STORE(y, 2, seq_cst))
 THREAD(w22_1_sc, STORE(y, 1, seq_cst), STORE(x, 2, seq_cst))
 END(w22, load_rlx(&x) == 1 && load_rlx(&y) == 1)
 
+/* LB: each reads the other's and then stores to its own. C11 allows both to read 1 when relaxed;
+ * this model has no loads from the future (README.md), and this test says so. */
+THREAD(lb_0, LOAD(0, x, relaxed), STORE(y, 1, relaxed))
+THREAD(lb_1, LOAD(1, y, relaxed), STORE(x, 1, relaxed))
+END(lb, r[0] == 1 && r[1] == 1)
+
 /* WRC: causality through a third thread. */
 static void wrc_0(void) {
     STORE(x, 1, release);
@@ -172,6 +178,7 @@ static const model_test tests[] = {
            iriw_3_acq),
     LITMUS("2+2W, seq_cst: forbidden", w22, MODEL_FORBIDDEN, w22_0_sc, w22_1_sc),
     LITMUS("2+2W, release: allowed", w22, MODEL_ALLOWED, w22_0_rel, w22_1_rel),
+    LITMUS("load buffering, relaxed: allowed, but not modelled", lb, MODEL_FORBIDDEN, lb_0, lb_1),
     LITMUS("causality over three, release/acquire: forbidden", wrc, MODEL_FORBIDDEN, wrc_0, wrc_1,
            wrc_2),
     LITMUS("causality over three, relaxed: allowed", wrc, MODEL_ALLOWED, wrc_0, wrc_1_rlx, wrc_2),

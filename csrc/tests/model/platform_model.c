@@ -135,6 +135,11 @@ int c2_os_thread(void (*body)(void *), void *arg) {
     return C2_OK;
 }
 
+int c2_os_stay_on(const uint64_t *mask, uint64_t *before) {
+    (void)mask, (void)before;
+    return C2_SYSTEM;
+}
+
 int c2_os_cpus(void) {
     return M->test->cpus ? M->test->cpus : 1;
 }

@@ -60,6 +60,15 @@ static void writer(void) {
         replace();
 }
 
+/* What nobody can look at may go without waiting in limbo. */
+static void free_if_idle(void) {
+    thing *old = atomic_exchange(&shared, make(2));
+    if (c2_idle())
+        free(old);
+    else
+        c2_retire(&old->retired, destroy);
+}
+
 static void reader_and_writer(void) {
     c2_guard_enter();
     thing *t = load_sc(&shared);
@@ -117,6 +126,18 @@ static const model_test tests[] = {{.name = "a reader and a writer, twice each",
                                     .end = all_destroyed,
                                     .size = 1,
                                     .bounds = {.stale = 1, .preemptions = 3}},
+                                   {.name = "three guards and a writer",
+                                    .setup = setup,
+                                    .threads = {reader, reader, reader, writer},
+                                    .end = all_destroyed,
+                                    .size = 1,
+                                    .bounds = {.stale = 1, .preemptions = 2}},
+                                   {.name = "two readers, and one who asks whether all are idle",
+                                    .setup = setup,
+                                    .threads = {reader, reader, free_if_idle},
+                                    .end = all_destroyed,
+                                    .size = 1,
+                                    .bounds = {.stale = 1, .preemptions = 4}},
                                    {0}};
 
 int main(int argc, char **argv) {

@@ -31,6 +31,10 @@ static void three_workers(void) {
     MAKE_NET(4, {0, 3}, {1, 3}, {2, 3});
     make_executor(3);
 }
+static void barrier(void) { /* an AsyncNetBarrier in the middle: two before it, two after it */
+    MAKE_NET(5, {0, 2}, {1, 2}, {2, 3}, {2, 4});
+    make_executor(2);
+}
 static void failing_first(void) {
     fails_at = 0;
     diamond();
@@ -51,9 +55,22 @@ static void caller_of_two_runs(void) {
     caller();
 }
 
+/* Nobody touches the executor, or the blobs, once the run has returned. */
+static void caller_who_frees(void) {
+    caller();
+    c2_static_free(executor);
+    for (int v = 0; v < OPS; v++)
+        result[v] = 0;
+}
+
 static void caller_of_failure(void) {
     c2_static_run(executor, &run, NULL, NULL);
     stopped();
+}
+
+static void caller_to_be_stopped(void) {
+    c2_static_run(executor, &run, NULL, NULL);
+    cancelled();
 }
 
 #define TEST(text, how, who, ...)                                                                  \
@@ -66,7 +83,15 @@ static const model_test tests[] = {
     TEST("a diamond", diamond, caller, .stale = 1, .spins = 1, .preemptions = 3),
     TEST("waits in both directions", crossing, caller, .stale = 1, .spins = 1, .preemptions = 3),
     TEST("three rows of two", three_rows, caller, .stale = 1, .spins = 1, .preemptions = 2),
-    TEST("3 workers, two helpers", three_workers, caller, .spins = 1, .preemptions = 2),
+    TEST("freed right after the run", independent, caller_who_frees, .stale = 1, .spins = 1,
+         .preemptions = 3),
+    TEST("a barrier between two and two", barrier, caller, .stale = 1, .spins = 1,
+         .preemptions = 3),
+    {.name = "3 workers, two helpers",
+     .setup = three_workers,
+     .threads = {caller},
+     .bounds = {.stale = 1, .spins = 1, .preemptions = 2},
+     .long_only = true},
     TEST("two runs, the helper may retire", crossing, caller_of_two_runs, .timeouts = 1,
          .preemptions = 2),
     TEST("the first operator fails", failing_first, caller_of_failure, .stale = 1, .spins = 1,
@@ -75,6 +100,10 @@ static const model_test tests[] = {
          .spins = 1, .preemptions = 3),
     TEST("the system refuses the helper", crossing, caller, .stale = 1, .refusals = 1,
          .preemptions = 2),
+    {.name = "stopped by another thread",
+     .setup = crossing,
+     .threads = {caller_to_be_stopped, canceller},
+     .bounds = {.stale = 1, .spins = 1, .preemptions = 2}},
     {0}};
 
 int main(int argc, char **argv) {

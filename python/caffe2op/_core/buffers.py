@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.ma import MaskedArray
 
 from . import dtypes
 
@@ -78,7 +79,7 @@ def pin(array: Array) -> object:
 
 
 def _of_ndarray(array: Array, argument: str) -> Array:
-    if isinstance(array, np.ma.MaskedArray):
+    if isinstance(array, MaskedArray):
         raise TypeError(f"{argument}: a masked array, whose mask would be ignored; give its .data")
     # A subclass could answer questions about its layout otherwise than the memory would.
     return array.view(np.ndarray)

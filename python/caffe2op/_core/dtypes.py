@@ -45,6 +45,8 @@ def to_code(dtype: npt.DTypeLike, argument: str = "dtype") -> int:
     ``argument`` is what errors call it. TypeError for a dtype that is not one of
     :data:`NAMES` in native byte order.
     """
+    if dtype is None:  # float64 to NumPy
+        raise TypeError(f"{argument}: None given; accepted: {_accepted()}")
     try:
         given = np.dtype(dtype)
     except TypeError:

@@ -6,6 +6,8 @@ else "cpu:0", "cpu:1", ... by device_id. `devices` of an AsyncNet says what each
 | value      | meaning                                                                          |
 |------------|----------------------------------------------------------------------------------|
 | a number   | so many threads of the pool                                                      |
+| a dict     | {"workers": 2, "cpus": [0, 1]}: these threads run on these processors only while |
+|            | they work for the device (where the system has such a thing: Linux)              |
 | "caller"   | the thread that calls run (or does a submitted run), and no other                |
 | "thread"   | one thread of that name, the same for every run of every net: for libraries that |
 |            | want it so. Python operators only                                                |
@@ -18,16 +20,25 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from caffe2op._core import ffi, lib, status
 from caffe2op._core.suggest import suggest
 from caffe2op.core.defs import Argument, NetDef, OperatorDef
 from caffe2op.operators import schema
 
-Devices = Mapping[str, int | str]
+
+class Pinned(TypedDict):
+    """A device's workers, and the processors that they run on."""
+
+    workers: int
+    cpus: Sequence[int]
+
+
+Device = int | str | Pinned
+Devices = Mapping[str, Device]
 
 
 def device_name(net: NetDef, op: OperatorDef) -> str:
@@ -45,6 +56,12 @@ class Lanes(NamedTuple):
     of_op: Any
     workers: Any
     flags: Any
+    cpus: dict[int, Any]  # of a lane, where it has some of its own
+
+    @property
+    def total(self) -> int:
+        """Threads for one run, the caller's included."""
+        return max(1, int(sum(self.workers)))
 
     def prepare(self, one: Any) -> None:
         """Give a c2_async its lanes."""
@@ -52,12 +69,43 @@ class Lanes(NamedTuple):
             lib.c2_async_lanes(one, self.of_op, len(self.names), self.workers, self.flags),
             "devices: the lanes were refused",
         )
+        for lane, cpus in self.cpus.items():
+            status.check(lib.c2_async_pin(one, lane, cpus, len(cpus)), "devices: cpus were refused")
 
 
-def worker_count(devices: Devices) -> int:
-    """Threads for one run, the caller's included."""
-    counts = [value for value in devices.values() if isinstance(value, int)]
-    return max(1, sum(counts) + sum(1 for v in devices.values() if not isinstance(v, int)))
+def _count(device: Device) -> int:
+    if isinstance(device, Mapping):
+        device = device["workers"]
+    return device if isinstance(device, int) else 1
+
+
+def _check(name: str, device: object, where: str) -> None:
+    """ValueError unless the value is one of the table's."""
+    workers = device
+    if isinstance(device, Mapping):
+        if device.keys() != {"workers", "cpus"}:
+            raise ValueError(
+                f'{where}: device {name!r} must be {{"workers": number, "cpus": list}}, '
+                f"got {dict(device)!r}"
+            )
+        workers = device["workers"]
+        _check_cpus(name, device["cpus"], where)
+    number = isinstance(workers, int) and not isinstance(workers, bool) and 1 <= workers <= 256
+    if not number and (device is not workers or workers not in ("caller", "thread")):
+        raise ValueError(
+            f'{where}: device {name!r} must have 1 to 256 workers, "caller" or "thread", '
+            f"got {workers!r}"
+        )
+
+
+def _check_cpus(name: str, cpus: object, where: str) -> None:
+    here = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    given = list(cpus) if isinstance(cpus, Iterable) and not isinstance(cpus, str) else []
+    if not given or any(isinstance(k, bool) or k not in here for k in given):
+        raise ValueError(
+            f"{where}: device {name!r}: cpus must be some of the processors that this process may "
+            f"use, {here}; got {cpus!r}"
+        )
 
 
 def lanes(devices: Devices, of_op: list[str], where: str) -> Lanes:
@@ -69,12 +117,7 @@ def lanes(devices: Devices, of_op: list[str], where: str) -> Lanes:
             f"{where}: devices {callers[0]!r} and {callers[1]!r} both have the caller; one can"
         )
     for name, value in devices.items():
-        number = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 256
-        if not number and value not in ("caller", "thread"):
-            raise ValueError(
-                f'{where}: device {name!r} must have 1 to 256 workers, "caller" or '
-                f'"thread", got {value!r}'
-            )
+        _check(name, value, where)
     names = list(devices)
     at = {name: k for k, name in enumerate(names)}
     for device in of_op:
@@ -83,13 +126,18 @@ def lanes(devices: Devices, of_op: list[str], where: str) -> Lanes:
                 f"{where}: an operator is on device {device!r}, which devices does "
                 f"not have{suggest(device, names)}"
             )
-    counts = [value if isinstance(value, int) else 1 for value in devices.values()]
+    counts = [_count(value) for value in devices.values()]
     flags = [lib.C2_LANE_CALLER if value == "caller" else 0 for value in devices.values()]
     return Lanes(
         names,
         ffi.new("int32_t[]", [at[device] for device in of_op]),
         ffi.new("int32_t[]", counts),
         ffi.new("int32_t[]", flags),
+        {
+            at[name]: ffi.new("int32_t[]", list(value["cpus"]))
+            for name, value in devices.items()
+            if isinstance(value, Mapping)
+        },
     )
 
 
@@ -128,10 +176,13 @@ class NamedThread:
     def _work(self) -> None:
         while True:
             function, answer, done = self._jobs.get()
+            lib.c2_guard_enter()  # as whoever runs an operator
             try:
                 answer.extend((None, function()))
             except BaseException as error:  # raised where call was called
                 answer.append(error)
+            finally:
+                lib.c2_guard_leave()
             done.release()
             del function, answer, done
 

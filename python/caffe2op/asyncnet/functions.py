@@ -11,18 +11,16 @@ from typing import Any
 
 from caffe2op._core import ffi, lib
 from caffe2op._core.suggest import suggest
-from caffe2op.asyncnet.devices import Devices, lanes, on_thread, worker_count
+from caffe2op.asyncnet.devices import Devices, lanes, on_thread
 from caffe2op.asyncnet.instance import Instance, Outputs
 from caffe2op.asyncnet.program import Operator, Prepare
 from caffe2op.workspace.dependencies import Edge, owned
 from caffe2op.workspace.executors import InDependencyOrder
 from caffe2op.workspace.python_calls import handle_of
-from caffe2op.workspace.run import NetInfo, Runner, address, keep_raised
+from caffe2op.workspace.run import NetInfo, keep_raised
 
 Pairs = Iterable[tuple[str, str]]
 MISSING = object()
-TRIED_BY = 12  # runs after which C has tried every way
-CALL_NS = 25.0  # what it costs more to call a function from C than from a loop in Python
 
 
 class FunctionProgram:
@@ -40,7 +38,7 @@ class FunctionProgram:
         prepare: Prepare,
     ) -> None:
         self.name = "functions"
-        self.workers = workers if devices is None else worker_count(devices)
+        self.workers = workers
         self._prepare = prepare
         for name, function in functions.items():
             if not isinstance(name, str) or not callable(function):
@@ -61,6 +59,8 @@ class FunctionProgram:
             for name, device in zip(names, on, strict=True)
         ]
         self._lanes = None if devices is None else lanes(devices, on, "functions")
+        if self._lanes is not None:
+            self.workers = self._lanes.total
         given = {s for one in sources.values() for s in one if s not in functions}
         self._inputs = {name: len(names) + k for k, name in enumerate(sorted(given))}
         self._at = {**at, **self._inputs}
@@ -135,62 +135,9 @@ class FunctionProgram:
                 raise ValueError(f"function {name!r} has not run yet")
             return value
 
-        execute = FunctionExecutor(net, self._graph, self.workers, self._new_async)
-        execute.tasks = tasks
-        # On devices every run must keep to them.
-        execute.may_loop = self._lanes is None
-        return Instance(info, execute, execute.loop, put, Outputs(self._outputs, get), False, tasks)
-
-
-class FunctionExecutor(InDependencyOrder):
-    """A loop in Python, where C finds that no other way is faster than calling the functions one
-    after the other: that costs a little less than calling each from C. C looks again in one run
-    of 64."""
-
-    __slots__ = ("_looping", "_runs", "may_loop", "tasks")
-
-    tasks: list[Task]
-    may_loop: bool
-
-    def __init__(self, net: Any, graph: Any, workers: int, prepare: Callable[[Any], None]) -> None:
-        super().__init__(net, graph, workers, prepare)
-        self._runs = 0
-        self._looping = False
-
-    def __call__(self, run: Any) -> int:
-        self._runs += 1
-        if self._looping and self._runs % 64 and not self.recorded:
-            return self.loop(run)
-        result = super().__call__(run)
-        if self.may_loop and self._runs >= TRIED_BY and self._runs % 4 == 0:
-            self._looping = self._loop_wins()
-        return result
-
-    def direct(self, runner: Runner, native: bool) -> Callable[..., bool]:
-        return runner
-
-    def _loop_wins(self) -> bool:
-        """Whether C's serial way is the fastest, less what it pays for calling Python."""
-        report = ffi.new("c2_async_report *")
-        lib.c2_async_report_now(self.all[0], report)
-        serial = report.took_ns[lib.C2_MODE_SERIAL]
-        others = [t for t in report.took_ns[lib.C2_MODE_STATIC : lib.C2_MODE_DYNAMIC + 1] if t > 0]
-        if serial == 0 or not others:
-            return bool(report.mode == lib.C2_MODE_SERIAL)
-        return bool(serial - CALL_NS * len(self.tasks) < min(others))
-
-    def loop(self, run: Any) -> int:
-        """Every function in program order, on this thread."""
-        for task in self.tasks:
-            if run.stop:
-                return int(lib.C2_STOPPED)
-            try:
-                task.call()
-            except BaseException as error:
-                task.keep(address(run), error)
-                run.status = lib.C2_PYTHON
-                return int(lib.C2_PYTHON)
-        return 0
+        execute = InDependencyOrder(net, self._graph, self.workers, self._new_async)
+        outputs = Outputs(self._outputs, get)
+        return Instance(info, execute, put, outputs, lambda: dict(outputs), False, tasks)
 
 
 def _placed(

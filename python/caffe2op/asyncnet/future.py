@@ -4,13 +4,14 @@ A concurrent.futures.Future that can be awaited, and whose `cancel` works while 
 
 | state    | cancel()                                  | result()                              |
 |----------|-------------------------------------------|---------------------------------------|
-| queued   | True; it never runs                       | does the run itself, on this thread   |
+| queued   | True; it never runs                       | may do the run, on this thread        |
 | running  | True; the run stops after the operators   | waits for the thread that has it      |
 |          | that are running                          |                                       |
 | done     | False (True when cancelled before)        | the outputs, or raises                |
 
-A thread that waits for a queued run without a timeout does it itself, so an operator may submit
-runs and wait for them: it never waits for a thread that waits for it.
+A thread that waits for a queued run without a timeout does it itself where threads.py lets it; an
+operator always may, so it can submit runs and wait for them: it never waits for a thread that
+waits for it.
 """
 
 from __future__ import annotations
@@ -19,12 +20,29 @@ import asyncio
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError, Future
-from typing import Any
+from typing import Any, NoReturn, Protocol
 
-from caffe2op._core import lib
+from caffe2op._core import ffi, lib
+from caffe2op._core.pickling import not_pickled
 from caffe2op.asyncnet import deadline
 
 Result = dict[str, Any]
+
+
+class Parts(Protocol):
+    """Who knows the net's operators."""
+
+    @property
+    def count(self) -> int: ...
+    def after(self, operator: str) -> list[int]:
+        """Those of this name, and all that come after them in the graph; last first."""
+
+
+class Keeper(Protocol):
+    """Who has the queued runs."""
+
+    def remove(self, future: RunFuture) -> None: ...
+    def help(self, future: RunFuture) -> None: ...
 
 
 class RunFuture(Future[Result]):
@@ -34,26 +52,42 @@ class RunFuture(Future[Result]):
         self,
         work: Callable[[RunFuture], Result],
         until: float | None,
-        taken_back: Callable[[RunFuture], None],
+        keeper: Keeper,
+        ended: Callable[[RunFuture], object],
+        parts: Parts,
     ) -> None:
         super().__init__()
         self._work: Callable[[RunFuture], Result] | None = work
-        self._taken_back = taken_back
+        self._keeper = keeper
+        self._ended = ended  # called when it is done
         self._claims = [None]  # list.pop is atomic: whoever gets the item does the run
         self._lock = threading.Lock()  # of what follows
         self._run: Any = None  # its c2_run, while it runs
+        self._parts = parts
+        self._flags: Any = None  # of the operators to skip, where there are any
+        self._skipped: list[int] = []
         self._over: BaseException | None = None  # why it is stopped from outside
         self._finished = False
         self._deadline = None if until is None else deadline.clock.at(until, self._expire)
 
+    def __reduce__(self) -> NoReturn:
+        raise not_pickled(self, "send what result() gives")
+
     # ---- from outside ----------------------------------------------------------------------
 
-    def cancel(self) -> bool:
+    def cancel(self, operator: str | None = None) -> bool:
         """Take the run back, or stop it after the operators that are running. False when it is
-        done. Does not wait; waiting then raises CancelledError."""
+        done. Does not wait; waiting then raises CancelledError.
+
+        With `operator`, the name of one or of its output: only that operator and all that must
+        come after it are skipped, as far as they have not begun. The run goes on with the rest,
+        and its result is without the outputs of those. ValueError for a name that is unknown."""
+        if operator is not None:
+            return self._skip(operator)
         if super().cancel():
-            self._done()
-            self._taken_back(self)
+            self._call_off()
+            self._keeper.remove(self)
+            self._ended(self)
             return True
         return self._stop(CancelledError()) or self.cancelled()
 
@@ -65,17 +99,42 @@ class RunFuture(Future[Result]):
         """The outputs by name. Raises what the run raised, CancelledError, or TimeoutError when
         `timeout` seconds are over (the run goes on)."""
         if timeout is None:
-            self.execute()
+            self._keeper.help(self)
         return super().result(timeout)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """What the run raised, or None."""
         if timeout is None:
-            self.execute()
+            self._keeper.help(self)
         return super().exception(timeout)
 
     def __await__(self) -> Generator[Any, None, Result]:
         return asyncio.wrap_future(self).__await__()
+
+    @property
+    def queued(self) -> bool:
+        """Whether nobody has begun it."""
+        return bool(self._claims)
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until it is done, or so long at the most; whether it is done."""
+        try:
+            super().exception(seconds)
+        except (TimeoutError, CancelledError):
+            return self.done()
+        return True
+
+    def _skip(self, operator: str) -> bool:
+        found = self._parts.after(operator)
+        with self._lock:
+            if self._finished or self.done():
+                return False
+            if self._flags is None:
+                self._flags = ffi.new("uint8_t[]", self._parts.count)
+            self._skipped += found
+            if self._run is not None:
+                lib.c2_run_skip(self._run, self._flags, found, len(found))
+        return True
 
     # ---- from the thread that does it --------------------------------------------------------
 
@@ -100,20 +159,27 @@ class RunFuture(Future[Result]):
             self._finished = True
             self._run = None
             error = self._over or error
-        self._done()
+        self._call_off()
         if error is not None:
             self.set_exception(error)
         else:
             assert result is not None
             self.set_result(result)
+        self._ended(self)
         return True
 
     def begin(self, run: Any) -> None:
         """The work is about to start, with this c2_run; it was stopped before, perhaps."""
         with self._lock:
             self._run = run
+            if self._skipped:
+                lib.c2_run_skip(run, self._flags, self._skipped, len(self._skipped))
             if self._over is not None:
                 lib.c2_run_stop(run)
+
+    def left_out(self, operator: int) -> bool:
+        """Whether the operator was skipped; after the run."""
+        return self._flags is not None and self._flags[operator] == lib.C2_SKIPPED
 
     def abandon(self, error: BaseException) -> None:
         """Stop it, or end it if it is queued: nobody will do it any more."""
@@ -143,6 +209,6 @@ class RunFuture(Future[Result]):
         """At the deadline: a run that is still queued ends now."""
         self.abandon(TimeoutError("the run's deadline passed"))
 
-    def _done(self) -> None:
+    def _call_off(self) -> None:
         if self._deadline is not None:
             self._deadline.call_off()

@@ -7,9 +7,10 @@ own intermediate blobs, and all share the blobs that the net only reads or updat
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from caffe2op._core import lib
+from caffe2op._core.pickling import not_pickled
 from caffe2op.workspace.executors import InDependencyOrder
 from caffe2op.workspace.run import NetInfo
 
@@ -30,6 +31,9 @@ class Outputs(Mapping[str, Any]):
         self._names = names
         self._get = get
 
+    def __reduce__(self) -> NoReturn:
+        raise not_pickled(self, "send dict(outputs)")
+
     def __getitem__(self, name: str) -> Any:
         if name not in self._names:
             raise KeyError(name)
@@ -49,26 +53,30 @@ class Instance:
     """One c2_net with its blobs; one run at a time, but for callers who want runs side by side on
     the same blobs."""
 
-    __slots__ = ("_put", "execute", "info", "keep", "native", "nets", "outputs", "serial")
+    __slots__ = ("_put", "execute", "fetch", "info", "keep", "native", "nets", "outputs")
 
     def __init__(
         self,
         info: NetInfo,
         execute: InDependencyOrder,
-        serial: Callable[[Any], int],
         put: Callable[[str, Any], None],
         outputs: Outputs,
+        fetch: Callable[[], dict[str, Any]],
         native: bool,
         keep: object,
     ) -> None:
         self.info = info
         self.nets = [info]
         self.execute = execute
-        self.serial = serial
         self.outputs = outputs
+        self.fetch = fetch  # all of them
         self.native = native  # as of a CompiledNet
         self._put = put
         self.keep = keep
+
+    def serial(self, run: Any) -> int:
+        """A run in program order, on the calling thread."""
+        return int(lib.c2_net_run(self.info.c, run))
 
     def feed(self, inputs: Mapping[str, Any]) -> None:
         """Copy the inputs of one run into its blobs."""

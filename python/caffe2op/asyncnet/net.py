@@ -9,9 +9,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from caffe2op._core import ffi, lib
+from caffe2op._core.pickling import not_pickled
 from caffe2op._core.suggest import suggest
 from caffe2op.asyncnet import deadline
 from caffe2op.asyncnet.barrier import AsyncNetBarrier
@@ -287,12 +288,16 @@ class AsyncNet:
             f"{self.workers} workers, {self._mode}{closed})"
         )
 
+    def __reduce__(self) -> NoReturn:
+        raise not_pickled(self, "send the net, and make an AsyncNet of it there")
+
     # ---- what it did -------------------------------------------------------------------------
 
     def report(self) -> dict[str, Any]:
         """What `run` measured and decided: mode of the next run, runs, serial_ns (the sum of the
         operators' costs), critical_ns (the longest path), planned_ns (0: no schedule was made),
-        and the best time of each mode in ns (0: never tried)."""
+        and the best time of each mode in ns (0: never tried). During a run, each figure is as of
+        some moment of it."""
         now = ffi.new("c2_async_report *")
         lib.c2_async_report_now(self._primary.execute.all[0], now)
         names = list(MODES)
@@ -358,7 +363,8 @@ class AsyncNet:
 
     def profile(self) -> Profile:
         """Counts, means and deviations by operator and type, the critical path, the achieved
-        parallelism; str() is a table. RuntimeError before enable_profile."""
+        parallelism; str() is a table. RuntimeError before enable_profile, and while a run is
+        on."""
         if self._observation is None or not self._observation.profiled:
             raise RuntimeError(
                 f"net {self.name!r}: nothing was measured; call enable_profile() before the runs"
@@ -372,8 +378,8 @@ class AsyncNet:
         )
 
     def trace(self) -> Trace:
-        """The events kept, as Chrome-trace JSON; `save` writes it. Between runs. RuntimeError
-        before enable_trace."""
+        """The events kept, as Chrome-trace JSON; `save` writes it. RuntimeError before
+        enable_trace, and while a run is on."""
         if self._observation is None or not self._observation.capacity:
             raise RuntimeError(
                 f"net {self.name!r}: no events were kept; call enable_trace() before the runs"

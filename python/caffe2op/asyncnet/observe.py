@@ -173,14 +173,20 @@ class Observation:
             observer.run_ended(seconds)
 
 
+def check_idle(result: int) -> None:
+    """RuntimeError when a c2_async was asked for what it wrote down while it was running."""
+    if result == lib.C2_BUSY:
+        raise RuntimeError("the net is running; what it wrote down can be read between runs only")
+
+
 def events(one: Any) -> list[Event]:
-    """The events that a c2_async has kept, by their beginning."""
-    most = 1024
+    """The events that a c2_async has kept, by their beginning. RuntimeError during its run."""
+    most, count = 1024, ffi.new("int64_t *")
     while True:
         kept = ffi.new("c2_event[]", most)
-        count = lib.c2_async_events(one, kept, most)
-        if count < most:
+        check_idle(lib.c2_async_events(one, kept, most, count))
+        if count[0] < most:
             break
         most *= 8
-    found = [Event(e.op, e.worker, e.begin_ns, e.end_ns) for e in kept[0:count]]
+    found = [Event(e.op, e.worker, e.begin_ns, e.end_ns) for e in kept[0 : count[0]]]
     return sorted(found, key=lambda event: event.begin_ns)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from caffe2op._core import ffi, lib
-from caffe2op.asyncnet.observe import Stopwatch
+from caffe2op.asyncnet.observe import Stopwatch, check_idle
 from caffe2op.asyncnet.program import Operator
 from caffe2op.workspace.dependencies import Edge
 
@@ -91,7 +91,7 @@ def profile(
         counts = ffi.new("int64_t[]", n + 1)
         means = ffi.new("double[]", n + 1)
         deviations = ffi.new("double[]", n + 1)
-        lib.c2_async_costs(one, counts, means, deviations)
+        check_idle(lib.c2_async_costs(one, counts, means, deviations))
         for k in range(n):
             sums[k].add(counts[k], means[k], deviations[k])
     rows = [s.row(op.label, op.type) for s, op in zip(sums, operators, strict=True)]

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
-from caffe2op._core import lib
 from caffe2op._core.suggest import suggest
 from caffe2op.asyncnet.barrier import AsyncNetBarrier
-from caffe2op.asyncnet.devices import Devices, device_name, lanes, moved_to_threads, worker_count
+from caffe2op.asyncnet.devices import Devices, device_name, lanes, moved_to_threads
 from caffe2op.asyncnet.instance import Instance, Outputs
 from caffe2op.core.defs import NetDef, OperatorDef
 from caffe2op.core.fields import check_fields
 from caffe2op.core.names import BlobLike
 from caffe2op.workspace import dependencies
-from caffe2op.workspace.blob import Blob
+from caffe2op.workspace.blob import Blob, Fetch
 from caffe2op.workspace.compile import CompiledNet, check_net, compile_net
 from caffe2op.workspace.dependencies import Edge
 from caffe2op.workspace.executors import InDependencyOrder, check_type
@@ -81,7 +80,7 @@ class NetProgram:
                 raise TypeError(f"{where}: expected a core.OperatorDef, got {op!r}")
             check_fields(op, where)
         self.name = net.name
-        self.workers = workers if devices is None else worker_count(devices)
+        self.workers = workers
         self._prepare = prepare
         # A copy: whoever changes the definition later does not change this.
         net = self._given = replace(net, op=list(net.op), type="")
@@ -91,6 +90,7 @@ class NetProgram:
             self._lanes = lanes(
                 devices, [device_name(net, op) for op in net.op], f"net {net.name!r}"
             )
+            self.workers = self._lanes.total
             net = moved_to_threads(net, devices)
         self._net = net
         for name in inputs:
@@ -162,6 +162,8 @@ class NetProgram:
 
     def _compile_shared(self, outer: Scope) -> tuple[CompiledNet, dict[str, Blob]]:
         compiled = compile_net(self._net, outer)
+        for name in self._outputs:  # an output may be an input that no operator touches
+            outer.find_or_create(name)
         return compiled, dict(outer)  # it holds every blob that was looked up in it
 
     def _instance(self, compiled: CompiledNet, scope: Scope) -> Instance:
@@ -170,13 +172,14 @@ class NetProgram:
             assert found is not None
             return found
 
+        outputs = Fetch([blob(name) for name in self._outputs])
         execute = InDependencyOrder(compiled.info.c, self._graph, self.workers, self._new_async)
         return Instance(
             compiled.info,
             execute,
-            partial(lib.c2_net_run, compiled.info.c),
             lambda name, value: blob(name).feed(value),
             Outputs(self._outputs, lambda name: blob(name).fetch()),
+            lambda: dict(zip(self._outputs, outputs(), strict=True)),
             compiled.native,
             compiled,
         )

@@ -1,5 +1,11 @@
-"""Threads that do submitted runs. None exists before the first; an idle one sleeps, and ends
-after ten seconds, or when the net is gone whose threads they are.
+"""Threads that do submitted runs, at most so many at the same time. None exists before the first
+run; an idle one sleeps, and ends after ten seconds, or when the net is gone whose threads they are.
+
+A thread that waits for a queued run does it itself where one more may be done now, and always
+inside an operator: so an operator may submit runs and wait for them. Beyond that number it waits:
+another run at the same time would only take a processor from those that are on. Should none of
+these end for a second, they may be waiting for this very run (in ways that nobody can see): then
+it is done all the same.
 
 They are daemon threads, since waiting for them at the interpreter's exit could take for ever:
 there the queued runs are dropped, those in flight are stopped and waited for for a while.
@@ -16,28 +22,43 @@ import time
 import weakref
 from collections import deque
 
+from caffe2op._core import lib
 from caffe2op.asyncnet.future import RunFuture
 
 LINGER = 10.0  # seconds
 EXIT_PATIENCE = 5.0  # seconds
+PATIENCE = 1.0  # seconds without the end of any run
 
 _everyone: weakref.WeakSet[Threads] = weakref.WeakSet()
 
 
 class Threads:
-    """Up to `most` threads and the runs that are queued for them."""
+    """Up to `most` threads and the runs that are queued for them.
+
+    | field    | meaning                                                                  |
+    |----------|--------------------------------------------------------------------------|
+    | _queue   | runs that nobody has begun                                               |
+    | _running | runs that are done, and the thread that does each: of these here, or one |
+    |          | that waits for the run                                                   |
+    | _coming  | threads that were started or woken and have not looked at the queue yet  |
+    | _idle    | the locks on which threads sleep; who wakes one takes its lock out       |
+    | _ended   | runs that have ended                                                     |
+
+    All change under _lock.
+    """
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self._ended = False
+        self._over = False
         self._start_over()
         _everyone.add(self)
 
     def _start_over(self) -> None:
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._queue: deque[RunFuture] = deque()
-        self._running: set[RunFuture] = set()
-        self._count = self._idle = 0
+        self._running: dict[RunFuture, int] = {}
+        self._idle: list[threading.Lock] = []
+        self._count = self._coming = self._ended = 0
         self._closing = False
 
     @property
@@ -49,58 +70,125 @@ class Threads:
         """Whether at most one run is running and none is queued: a hint."""
         return len(self._running) <= 1 and not self._queue
 
+    # ---- from outside ----------------------------------------------------------------------
+
     def put(self, future: RunFuture) -> None:
-        """Queue a run; starts a thread where none is idle."""
-        with self._changed:
+        """Queue a run; starts or wakes a thread where one more run may be done now."""
+        with self._lock:
             if self._closing:
                 raise RuntimeError("the interpreter is about to exit: no more runs")
             self._queue.append(future)
-            if self._idle >= len(self._queue):
-                self._changed.notify()
-            elif self._count < self.most:
-                self._count += 1
-                name = f"caffe2op-run-{self._count}"
-                threading.Thread(target=self._work, name=name, daemon=True).start()
+            self._call_one()
 
     def remove(self, future: RunFuture) -> None:
         """Forget a queued run, if it is still there."""
-        with self._changed:
+        with self._lock:
             if future in self._queue:
                 self._queue.remove(future)
 
+    def help(self, future: RunFuture) -> None:
+        """Before waiting for a run: do it here, if it is queued and may be done now. Returns when
+        somebody has begun it."""
+        me = threading.get_ident()
+        at_once = bool(lib.c2_inside())
+        try:
+            while future.queued:
+                with self._lock:
+                    ended = self._ended
+                    free = len(self._running) + self._coming < self.most
+                    if (at_once or free) and future.queued and future not in self._running:
+                        self._begin(future, me)
+                if self._running.get(future) == me:
+                    future.execute()
+                    return
+                if not future.wait(PATIENCE):
+                    at_once = self._ended == ended
+        finally:  # whatever a signal's handler raises, and wherever
+            if self._running.get(future) == me:
+                with self._lock:
+                    self._forget(future)
+                    self._call_one()
+
+    # ---- a thread --------------------------------------------------------------------------
+
+    def _begin(self, future: RunFuture, thread: int) -> None:
+        """Under the lock."""
+        if future in self._queue:
+            self._queue.remove(future)
+        self._running[future] = thread
+
+    def _forget(self, future: RunFuture) -> None:
+        """A run has ended. Under the lock."""
+        del self._running[future]
+        self._ended += 1
+
+    def _call_one(self) -> None:
+        """Have a thread look at the queue, where that is of use. Under the lock."""
+        if len(self._running) + self._coming >= self.most or len(self._queue) <= self._coming:
+            return
+        if self._idle:
+            self._coming += 1
+            self._idle.pop().release()
+        elif self._count < self.most:
+            self._coming += 1
+            self._count += 1
+            name = f"caffe2op-run-{self._count}"
+            threading.Thread(target=self._work, name=name, daemon=True).start()
+
+    def _call_all(self) -> None:
+        """Wake who sleeps. Under the lock."""
+        self._coming += len(self._idle)
+        for bell in self._idle:
+            bell.release()
+        self._idle.clear()
+
     def _work(self) -> None:
+        bell = threading.Lock()
+        bell.acquire()
+        came = True  # it was called; it is counted in _coming until it has looked
+        future = None
         while True:
-            with self._changed:
-                while not self._queue:
-                    woken = False
-                    if not (self._closing or self._ended):
-                        self._idle += 1
-                        woken = self._changed.wait(LINGER)
-                        self._idle -= 1
-                    if not self._queue and not woken:
+            with self._lock:
+                self._coming -= came
+                came = False
+                if future is not None:
+                    self._forget(future)
+                    future = None  # its result is not ours to keep
+                if self._queue and len(self._running) < self.most:
+                    future = self._queue[0]
+                    self._begin(future, threading.get_ident())
+                    self._call_one()
+                elif self._closing or self._over:
+                    self._count -= 1
+                    return
+                else:
+                    self._idle.append(bell)
+            if future is not None:
+                future.execute()
+                continue
+            came = bell.acquire(timeout=LINGER)
+            if not came:
+                with self._lock:
+                    if bell in self._idle:
+                        self._idle.remove(bell)
                         self._count -= 1
                         return
-                future = self._queue.popleft()
-                self._running.add(future)
-            future.execute()
-            with self._changed:
-                self._running.discard(future)
-            del future  # its result is not ours to keep
+                came = bell.acquire()  # it was called while it gave up
 
     def end(self) -> None:
         """No more runs will come: threads end as soon as nothing is queued. Does not wait."""
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
+        with self._lock:
+            self._over = True
+            self._call_all()
 
     def exit(self) -> None:
         """Drop what is queued, stop what runs, and wait for that for a while."""
         error = RuntimeError("the interpreter exits: the run was stopped")
-        with self._changed:
+        with self._lock:
             self._closing = True
             futures = [*self._queue, *self._running]
             self._queue.clear()
-            self._changed.notify_all()
+            self._call_all()
         for future in futures:
             future.abandon(error)
         until = time.monotonic() + EXIT_PATIENCE

@@ -5,7 +5,16 @@ from caffe2op._core.fast import Cell
 
 from .array import AtomicArray
 from .boolean import AtomicBool
+from .explain import AddReport
 from .mutex import Mutex
 from .shared import SharedArray
 
-__all__ = ["AtomicArray", "AtomicBool", "Cell", "Mutex", "OwnerDiedError", "SharedArray"]
+__all__ = [
+    "AddReport",
+    "AtomicArray",
+    "AtomicBool",
+    "Cell",
+    "Mutex",
+    "OwnerDiedError",
+    "SharedArray",
+]

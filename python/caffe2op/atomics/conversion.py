@@ -7,10 +7,12 @@ never becomes an int, and an int that does not fit is refused; only the rounding
 width to another, or from an int to a float, is as NumPy does it.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.ma import MaskedArray
 
 NDArray = npt.NDArray[Any]
 
@@ -22,7 +24,10 @@ def as_indices(indices: npt.ArrayLike, argument: str = "indices") -> NDArray:
     """
     given = _array(indices, argument)
     if _holds_ints_only(given):
-        raise IndexError(f"{argument}: an int beyond 64 bits given")
+        for value in given.flat:
+            if not -(2**63) <= value < 2**63:
+                text = value if 0 < value < 2**64 else "an int beyond 64 bits"
+                raise IndexError(f"{argument}: {text} given, which is beyond int64")
     if given.size == 0 and not hasattr(indices, "dtype"):  # [] has no type of its own
         given = given.astype(np.int64)
     if given.dtype.kind not in "iu":
@@ -49,6 +54,8 @@ def as_values(values: npt.ArrayLike, dtype: np.dtype[Any], argument: str = "valu
     if given.size == 0 and not hasattr(values, "dtype"):
         return given.astype(dtype)
     if _holds_ints_only(given):
+        if dtype.kind in "iu":
+            _refuse_beyond(given.flat, dtype, argument)
         try:
             given = given.astype(np.float64 if dtype.kind == "f" else dtype)
         except OverflowError:
@@ -74,20 +81,29 @@ def as_values(values: npt.ArrayLike, dtype: np.dtype[Any], argument: str = "valu
 def _check_integers(given: NDArray, dtype: np.dtype[Any], argument: str) -> None:
     if given.size == 0 or np.can_cast(given.dtype, dtype):
         return
+    _refuse_beyond((int(given.min()), int(given.max())), dtype, argument)
+
+
+def _refuse_beyond(values: Iterable[int], dtype: np.dtype[Any], argument: str) -> None:
     accepted = np.iinfo(dtype)
-    for extreme in (int(given.min()), int(given.max())):
-        if not accepted.min <= extreme <= accepted.max:
+    for value in values:
+        if not accepted.min <= value <= accepted.max:
+            text = value if -(2**63) <= value < 2**64 else "an int beyond 64 bits"
             raise OverflowError(
-                f"{argument}: {extreme} does not fit {dtype}; "
-                f"accepted: {accepted.min}..{accepted.max}"
+                f"{argument}: {text} does not fit {dtype}; accepted: {accepted.min}..{accepted.max}"
             )
 
 
 def _array(given: npt.ArrayLike, argument: str) -> NDArray:
-    if isinstance(given, np.ma.MaskedArray):
+    if isinstance(given, MaskedArray):
         raise TypeError(f"{argument}: a masked array, whose mask would be ignored; give its .data")
     try:
-        return np.asarray(given)
+        array = np.asarray(given)
+        if array.dtype.kind == "f" and isinstance(given, list | tuple):
+            # NumPy makes floats of ints that no integer dtype has both of, as -1 and 2**63.
+            as_given = np.asarray(given, dtype=object)
+            return as_given if _holds_ints_only(as_given) else array
+        return array
     except ValueError as reason:  # lists of several lengths
         raise ValueError(
             f"{argument}: NumPy makes no array of this {type(given).__name__} ({reason}); "
@@ -96,7 +112,7 @@ def _array(given: npt.ArrayLike, argument: str) -> NDArray:
 
 
 def _holds_ints_only(given: NDArray) -> bool:
-    """Whether these are Python ints of which one was too large for any integer dtype."""
+    """Whether these are Python ints that no integer dtype has all of."""
     if given.dtype.kind != "O" or given.size == 0:
         return False
     return all(isinstance(value, int) for value in given.flat)

@@ -4,6 +4,10 @@ A segment is made whole before it gets its name, so nobody attaches to a half-ma
 are reserved then, so a full ``/dev/shm`` is an error and not a SIGBUS later. Nothing in a file
 is believed: attaching checks the owner, the kind of file, and the header against the file's size.
 
+What is believed is the user: whoever may open the file may also write to it, or cut it short,
+which kills the processes that have it mapped. So a file that others than its owner may open is
+refused too.
+
 Names: the creator removes its own. A made-up name holds the creator's process id and start time,
 so that whoever makes the next segment can tell and remove what a killed process left behind. Only
 the creator's user may open a segment (mode 0600, no symbolic links followed).
@@ -101,7 +105,8 @@ def create(layout: Layout, name: str | None) -> Segment:
 
 def attach(name: str) -> Segment:
     """The segment of that name. FileNotFoundError when there is none, PermissionError for
-    another user's, ValueError for whatever is not a whole, sound segment of this version."""
+    another user's, or one that others may open, ValueError for whatever is not a whole, sound
+    segment of this version."""
     path = path_of(name)
     try:
         file = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -176,6 +181,11 @@ def _read_layout(file: int, name: str) -> Layout:
         raise ValueError(f"name: {name!r} is not a shared array (not a regular file)")
     if status.st_uid != os.geteuid():
         raise PermissionError(f"name: {name!r} belongs to another user")
+    if status.st_mode & 0o077:
+        raise PermissionError(
+            f"name: {name!r} has mode {stat.S_IMODE(status.st_mode):04o}, which lets other users "
+            f"change it; accepted: 0600"
+        )
     header = os.pread(file, _HEADER.size, 0)
     if len(header) < _HEADER.size or not header.startswith(_MAGIC):
         raise ValueError(f"name: {name!r} is not a shared array of this package")
@@ -232,7 +242,7 @@ def _start_time(pid: int) -> int:
         if os.readlink("/proc/self") != str(os.getpid()):
             return 0  # another namespace's /proc
         # The command's name, in parentheses, may contain anything.
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         return int(text.rpartition(")")[2].split()[19])
     except (OSError, ValueError, IndexError):
         return 0

@@ -74,8 +74,9 @@ class SharedArray:
     def attach(cls, name: str) -> Self:
         """The array that another process, or this one, made under ``name``: the same memory.
 
-        FileNotFoundError when there is none, PermissionError for another user's, ValueError for
-        a file that is not a whole, sound array of this version, and for what is no name.
+        FileNotFoundError when there is none, PermissionError for another user's or one that others
+        than its user may open, ValueError for a file that is not a whole, sound array of this
+        version, and for what is no name.
         """
         return cls(segment.attach(name), created=False)
 

@@ -52,6 +52,9 @@ class BlobReference:
     def __hash__(self) -> int:
         return hash(self._name)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return BlobReference, (self._name, self._from_net)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, BlobReference) and self._name == other._name
 

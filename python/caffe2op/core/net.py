@@ -10,36 +10,48 @@ threads at the same time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from caffe2op._core import locks
 from caffe2op._core.suggest import suggest
-from caffe2op.core.defs import NetDef, OperatorDef
+from caffe2op.core.defs import NetDef
+from caffe2op.core.gradients import GradientMap, add_gradients
 from caffe2op.core.names import BlobLike, BlobReference, Blobs, ScopedBlobReference, references
 from caffe2op.core.operator import CreateOperator
 from caffe2op.operators import schema
 
 MOST_OUTPUTS = 2**16  # that names are made up for
 
-_used: dict[str, int] = {}  # net names of this process -> the number to try next
-_used_lock = locks.lock()
+# Net names of this process: each name that was asked for, and how many numbered ones were made
+# of it. The numbered ones are not kept, so that nets made in a loop take no memory for ever.
+_asked: dict[str, int] = {}
+_asked_lock = locks.lock()
+_NUMBERED = re.compile(r"(.+)_([1-9][0-9]{0,17})", re.DOTALL)
+
+
+def _is_used(name: str) -> bool:
+    if name in _asked:
+        return True
+    numbered = _NUMBERED.fullmatch(name)
+    return numbered is not None and int(numbered[2]) <= _asked.get(numbered[1], 0)
 
 
 def _unused_name(base: str) -> str:
-    with _used_lock:
-        name, number = base, _used.get(base, 0)
-        while name in _used:
+    with _asked_lock:
+        name, number = base, _asked.get(base, 0)
+        while _is_used(name):
             number += 1
             name = f"{base}_{number}"
-        _used[base] = number
-        _used.setdefault(name, 0)
+        _asked[base] = number
         return name
 
 
 class Net:
     """A net under construction. `name` gets "_1", "_2", ... where an earlier net of this process
-    has it; a NetDef is taken as it is."""
+    has had it (for which the process keeps each name that it is given, but not the numbered ones);
+    a NetDef is taken as it is."""
 
     def __init__(self, name_or_proto: str | NetDef) -> None:
         if isinstance(name_or_proto, NetDef):
@@ -197,25 +209,22 @@ class Net:
                 targets.append(ScopedBlobReference(name, self))
         return targets
 
-    def AddGradientOperators(self, ys: Iterable[BlobLike]) -> None:
-        """Refused: ValueError naming the first operator on the way back from `ys` that has no
-        gradient, NotImplementedError where every one could have one."""
-        wanted = {str(y) for y in references(ys)}
-        for y in sorted(wanted):
-            self.GetBlobRef(y)
-        for op in reversed(self._net.op):
-            if wanted.isdisjoint(op.output):
-                continue
-            if not _has_gradient(op):
-                raise ValueError(
-                    f"net {self._net.name!r}: {schema.describe(op)} "
-                    f"({', '.join(op.output)}) has no gradient"
-                )
-            wanted.update(op.input)
-        raise NotImplementedError(
-            f"gradient operators are not there yet: net {self._net.name!r} cannot be differentiated"
-        )
+    def AddGradientOperators(
+        self, ys: Iterable[BlobLike] | Mapping[BlobLike, BlobLike], stop: Blobs = ()
+    ) -> GradientMap:
+        """Append the operators that compute the gradients of `ys`, and say where they are.
 
+        ys: blobs, whose gradients are ones (of float32; the sum of all elements is what is
+        differentiated), or a dict from each to the blob that has its gradient. stop: blobs that
+        count as constants, such as the data: what only they need is not computed.
 
-def _has_gradient(op: OperatorDef) -> bool:
-    return schema.is_registered(op.type) and schema.lookup(op.type).gradient
+        Returns a dict from each blob's name to the reference of its gradient, or to a
+        GradientSlice where only rows of it were read. A blob that several operators read gets the
+        sum. Works back in program order; a blob that is written in place counts as a new one.
+        Gradients are blobs "x_grad", in the current name scope.
+
+        ValueError, before anything is added, that names the operator: where it has no gradient (a
+        mutex, counter or atomic bool operator, a user's own), or where its gradient needs a blob
+        that a later operator overwrites; and for a blob of `ys` that the net does not define.
+        """
+        return add_gradients(self, ys, {str(b) for b in references(stop)})

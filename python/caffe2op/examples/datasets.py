@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -143,12 +143,7 @@ def census(path: Path, bits: int = 18, seed: int = 0) -> Dataset:
 
 def digits(seed: int = 0) -> Dataset:
     """scikit-learn's digits: is it even?"""
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError:
-        raise DataError(f"the digits come with scikit-learn: {EXTRA}") from None
-    pixels, digit = load_digits(return_X_y=True)
-    pixels = (pixels / 16).astype(np.float32)
+    pixels, digit = _digits()
 
     def take(rows: npt.NDArray[np.int64]) -> Rows:
         return dense_rows(pixels[rows], digit[rows] % 2 == 0)
@@ -163,6 +158,33 @@ def digits(seed: int = 0) -> Dataset:
         take(monitor),
         take(test),
     )
+
+
+class Images(NamedTuple):
+    """Rows of float32 pixels from 0 to 1, and which of ten digits each is (int32)."""
+
+    x_train: npt.NDArray[np.float32]
+    y_train: npt.NDArray[np.int32]
+    x_test: npt.NDArray[np.float32]
+    y_test: npt.NDArray[np.int32]
+
+
+def digit_images(seed: int = 0) -> Images:
+    """scikit-learn's digits: which one is it? A fifth of them is held out."""
+    pixels, digit = _digits()
+    order = np.random.default_rng(seed).permutation(len(pixels))
+    test, train = np.split(order, [len(pixels) // 5])
+    labels = digit.astype(np.int32)
+    return Images(pixels[train], labels[train], pixels[test], labels[test])
+
+
+def _digits() -> tuple[npt.NDArray[np.float32], npt.NDArray[Any]]:
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        raise DataError(f"the digits come with scikit-learn: {EXTRA}") from None
+    pixels, digit = load_digits(return_X_y=True)
+    return (pixels / 16).astype(np.float32), digit
 
 
 # ---- both csv files -----------------------------------------------------------------------------

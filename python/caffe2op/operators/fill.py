@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from caffe2op._core.dtypes import from_code
+from caffe2op.operators.gradient import register_constant
 from caffe2op.operators.schema import INT64_MAX, Arg, Schema, argument_values, lookup, register
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def _negative(value: float) -> str | None:
 
 
 def _register(type_: str, *args: Arg, check: Any = _check_shape, doc: str) -> None:
+    register_constant(type_)
     register(
         Schema(
             type_,

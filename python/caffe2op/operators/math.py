@@ -5,7 +5,8 @@ Add, Sub, Mul and the comparisons broadcast as NumPy does. Caffe2's older way is
 the output has A's shape. Both inputs have one dtype; nothing is converted. Integers wrap.
 
 The loops are plain and vectorized: two operators that write one blob at the same time are safe
-for memory, and may lose values. Where none may be lost, use AtomicFetchAdd or ScatterWeightedSum.
+for memory, and may lose values. Where none may be lost, use AtomicFetchAdd, ScatterWeightedSum, or
+WeightedSum with `atomic`.
 None of these blocks.
 """
 
@@ -121,12 +122,21 @@ register(
         "WeightedSum",
         (2, None),
         (1, 1),
+        args=(
+            Arg(
+                "atomic",
+                "bool",
+                False,
+                "In place on X_0, and weight_0 is 1: the rest is added to X_0, atomically for each "
+                "element.",
+            ),
+        ),
         input_names=("X_0", "weight_0", "X_1", "weight_1"),
         output_names=("Y",),
         in_place=((0, 0),),
         check=_check_pairs,
         doc="The sum of weight_i * X_i, for tensors of one shape and one-element weights, all of "
         "them float32 or all float64. In place on X_0 it is a step of gradient descent; done so by "
-        "several threads at once, it may lose updates.",
+        "several threads at once, it may lose updates, and with atomic=1 it loses none.",
     )
 )

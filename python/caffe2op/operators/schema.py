@@ -69,7 +69,6 @@ class Schema:
     enforce_in_place: Pairs = ()  # pairs that MUST be
     mutates: tuple[int, ...] = ()  # inputs changed without being outputs: a queue, a counter
     waits: bool = False  # may wait for another operator (queues, Python)
-    gradient: bool = False
     check: Callable[[OperatorDef], str | None] | None = None  # whatever else must hold
     doc: str = ""
 
@@ -82,6 +81,9 @@ class Binding:
     """How a net runs operators of a type: the native kernel of that name, or (kernel None) the
     Python function that `python` gives for the operator.
 
+    `prepare` is called before a net with such an operator is built: it loads what the kernel
+    needs, or raises. `blocks` tells of one operator what `Schema.waits` does of all of its type.
+
     `handle` makes the `void *` that a native kernel finds in its context (a c2_user_schema, say).
     The net keeps what it returns alive.
     """
@@ -89,6 +91,8 @@ class Binding:
     kernel: str | None
     handle: Callable[[OperatorDef], Any] | None = None
     python: Callable[[OperatorDef], PythonFunction] | None = None
+    prepare: Callable[[], None] | None = None
+    blocks: Callable[[OperatorDef], bool] | None = None
 
 
 _types: dict[str, tuple[Schema, Binding]] = {}

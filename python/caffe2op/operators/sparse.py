@@ -93,6 +93,7 @@ register(
         doc="X_0[INDICES[k]] = X_0[INDICES[k]] * weight_0 + the sum of weight_i * X_i[k], in place "
         "and atomic for each element: an atomic add when weight_0 is 1, else a compare-exchange "
         "loop. All but INDICES are float32, or all float64; weights have one element; each X_i has "
-        "the shape of INDICES, then that of a row. An index that comes twice is applied twice.",
+        "the shape of INDICES, then that of a row. An index that comes twice is applied twice; "
+        "where rows have one element and weight_0 is 1, its values may be summed first.",
     )
 )

@@ -10,12 +10,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
+from numpy.ma import MaskedArray
 
 from caffe2op._core import buffers, dtypes, ffi, lib, locks, status
+from caffe2op._core.pickling import not_pickled
 
 Array = npt.NDArray[Any]
 
@@ -55,6 +57,9 @@ class Blob:
 
     __slots__ = ("_kept", "_pin", "_shared", "c", "name")
 
+    def __reduce__(self) -> NoReturn:
+        raise not_pickled(self, "send what FetchBlob gives")
+
     def __init__(self, name: str) -> None:
         blob = lib.c2_blob_new()
         if not blob:
@@ -77,7 +82,7 @@ class Blob:
             self._feed_object(value)
 
     def _as_array(self, value: Any) -> Array:
-        if isinstance(value, np.ma.MaskedArray):
+        if isinstance(value, MaskedArray):
             raise TypeError(
                 f"blob {self.name!r}: value: a masked array, whose mask would be "
                 "ignored; give its .data"
@@ -240,6 +245,35 @@ class Blob:
         finally:
             lib.c2_guard_leave()
         return f"{self.name} ({KINDS[lib.c2_blob_kind(self.c)]})"
+
+
+class Fetch:
+    """Copies of the same blobs again and again, by one thread at a time. Few calls of C for all,
+    since each gives the GIL up and then waits for whoever took it; and while the blobs stay where
+    they are, so do the arrays that view them (which are looked at inside a guard only)."""
+
+    __slots__ = ("_blobs", "_c", "_tensors", "_views")
+
+    def __init__(self, blobs: Sequence[Blob]) -> None:
+        self._blobs = blobs
+        self._c = ffi.new("c2_blob *[]", [blob.c for blob in blobs])
+        self._tensors = ffi.new("c2_tensor[]", len(blobs))
+        self._views: list[Array | None] = []
+
+    def __call__(self) -> list[Any]:
+        """What `fetch` of each gives."""
+        lib.c2_guard_enter()
+        try:
+            same = lib.c2_blob_tensors(self._c, len(self._blobs), self._tensors)
+            if not same or not self._views:
+                self._views = [view_of(t) if t.ndim >= 0 else None for t in self._tensors]
+            found = [None if view is None else view.copy() for view in self._views]
+        finally:
+            lib.c2_guard_leave()
+        return [
+            blob.fetch() if value is None else value
+            for blob, value in zip(self._blobs, found, strict=True)
+        ]
 
 
 def _let_go(owner: object, data: object) -> None:

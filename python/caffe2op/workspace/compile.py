@@ -110,6 +110,8 @@ class _Builder:
         known, binding = schema.entry(op.type)
         schema.check_blobs(op, known)
         packed = schema.pack_args(op, known)
+        if binding.prepare is not None:
+            binding.prepare()
         if op.device_option is not None:
             check_device(schema.describe(op), op.device_option)
         if op.control_input:
@@ -131,7 +133,7 @@ class _Builder:
             self.foreign = True
         if packed.n:
             self.keep.append(packed)
-        if known.waits:
+        if known.waits or (binding.blocks is not None and binding.blocks(op)):
             self.waits = True
         if lib.c2_net_set(
             info.c,

@@ -7,7 +7,9 @@ that says where it was raised.
 
 from __future__ import annotations
 
+import atexit
 import operator
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +20,8 @@ from caffe2op.operators.datatype import dtype_code
 from caffe2op.operators.schema import PythonFunction
 from caffe2op.workspace.blob import Array, Blob, view_of
 from caffe2op.workspace.run import NetInfo, keep_raised, keep_signalled
+
+EXIT_PATIENCE_NS = 1_000_000_000  # for first calls of threads that Python did not know
 
 
 class BlobView:
@@ -142,3 +146,6 @@ def c2_python_operator(handle: Any, context: Any) -> int:
 
 
 lib.c2_set_python_call(ffi.addressof(lib, "c2_python_here"))
+# After asyncnet's threads, which register later, have waited for their runs.
+atexit.register(lib.c2_python_ends, EXIT_PATIENCE_NS)
+os.register_at_fork(after_in_child=lib.c2_python_forked)

@@ -15,9 +15,10 @@ Caffe2: switching it is seen by every thread.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from caffe2op._core import locks
+from caffe2op._core.pickling import not_pickled
 from caffe2op._core.suggest import suggest
 from caffe2op.core.defs import ExecutionStepDef, NetDef, OperatorDef, PlanDef
 from caffe2op.core.fields import check_fields
@@ -63,6 +64,9 @@ def net_def(net: NetLike) -> NetDef:
 
 class Workspace:
     """Blobs and nets by name."""
+
+    def __reduce__(self) -> NoReturn:
+        raise not_pickled(self, "feed what FetchBlob gives to a workspace of the other process")
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -1,0 +1,15 @@
+/* Adding a whole array to another, as the scatter-add's merge and the operators need it. */
+#ifndef C2_DENSE_H
+#define C2_DENSE_H
+
+#include "slots.h"
+
+/* base[k] += values[k] for k < n, each element atomic towards every operation of the library,
+ * relaxed. With `sparse`, words of zeros are passed over: nothing is written there. (Which leaves
+ * a -0.0 where adding 0.0 would have made it 0.0.) */
+void c2_dense_exact(int dtype, void *base, const void *values, int64_t n, bool sparse);
+
+/* into[k] += from[k], plainly, on memory of one's own. */
+void c2_dense_plain(int dtype, void *into, const void *from, int64_t n);
+
+#endif
