@@ -35,9 +35,10 @@ static PyObject *refuse_pickle(PyObject *self, PyObject *unused) {
     PyObject *name = PyType_GetName(Py_TYPE(self));
     if (!name) return NULL;
     PyErr_Format(PyExc_TypeError,
-                 "%U cannot be pickled or copied: it is a view of this process's memory. What "
-                 "SharedArray.atomic(), boolean() and mutex() give can be; take a cell from the "
-                 "array once it has arrived.",
+                 "%U cannot be pickled or copied: it is a view of this process's memory. To share "
+                 "it with another process, make it in named shared memory: what "
+                 "SharedArray.atomic(), boolean() and mutex() give can be pickled; take a cell "
+                 "from the array once it has arrived.",
                  name);
     Py_DECREF(name);
     return NULL;
