@@ -9,14 +9,27 @@
 
 /* ---- the table ---- */
 
+/* clang-format off: one a line */
 #define C2_KERNEL_TABLES(X)                                                                        \
     X(fill)                                                                                        \
     X(math)                                                                                        \
     X(compare)                                                                                     \
     X(sparse)                                                                                      \
     X(linear)                                                                                      \
-    X(train) X(atomic) X(counter) X(queue) X(rendezvous) X(user) X(matmul) X(activation) X(loss)   \
-        X(shape) X(elementwise_gradient) X(optimizer) X(sparse_optimizer)
+    X(train)                                                                                       \
+    X(atomic)                                                                                      \
+    X(counter)                                                                                     \
+    X(queue)                                                                                       \
+    X(rendezvous)                                                                                  \
+    X(user)                                                                                        \
+    X(matmul)                                                                                      \
+    X(activation)                                                                                  \
+    X(loss)                                                                                        \
+    X(shape)                                                                                       \
+    X(elementwise_gradient)                                                                        \
+    X(optimizer)                                                                                   \
+    X(sparse_optimizer)
+/* clang-format on */
 
 #define DECLARE(name) extern const c2_kernel_entry c2_kernels_##name[];
 C2_KERNEL_TABLES(DECLARE)

@@ -14,6 +14,7 @@ typedef struct array {
     Py_ssize_t size;   /* elements, > 0 */
     int shift;         /* log2 of an element's bytes */
     PyObject *ndarray; /* the object that the buffer is of */
+    PyObject *pin;     /* what keeps its memory in place (buffers.pin), or NULL */
     Py_buffer buffer;
 } array;
 
@@ -157,19 +158,21 @@ static bool array_take_buffer(array *a, PyObject *ndarray, int dtype) {
 }
 
 static PyObject *array_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    PyObject *ndarray;
+    PyObject *ndarray, *pin = NULL;
     int dtype;
     if (kwargs && PyDict_Size(kwargs) > 0) {
         PyErr_SetString(PyExc_TypeError, "Array() takes its arguments by position");
         return NULL;
     }
-    if (!PyArg_ParseTuple(args, "Oi", &ndarray, &dtype)) return NULL;
+    if (!PyArg_ParseTuple(args, "Oi|O", &ndarray, &dtype, &pin)) return NULL;
     array *a = (array *)PyType_GenericAlloc(type, 0);
     if (!a) return NULL;
     if (!array_take_buffer(a, ndarray, dtype)) {
         Py_DECREF(a);
         return NULL;
     }
+    Py_XINCREF(pin);
+    a->pin = pin;
     return (PyObject *)a;
 }
 
@@ -179,6 +182,7 @@ static int array_traverse(PyObject *self, visitproc visit, void *arg) {
     const array *a = (const array *)self;
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(a->ndarray);
+    Py_VISIT(a->pin);
     Py_VISIT(a->buffer.obj);
     return 0;
 }
@@ -189,6 +193,7 @@ static void array_dealloc(PyObject *self) {
     PyObject_GC_UnTrack(self);
     PyBuffer_Release(&a->buffer);
     Py_XDECREF(a->ndarray);
+    Py_XDECREF(a->pin);
     ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
     Py_DECREF(type);
 }

@@ -36,7 +36,9 @@ static PyObject *refuse_pickle(PyObject *self, PyObject *unused) {
     if (!name) return NULL;
     PyErr_Format(PyExc_TypeError,
                  "%U cannot be pickled or copied: it is a view of this process's memory. To share "
-                 "it with another process, make it in named shared memory (caffe2op.atomics).",
+                 "it with another process, make it in named shared memory: what "
+                 "SharedArray.atomic(), boolean() and mutex() give can be pickled; take a cell "
+                 "from the array once it has arrived.",
                  name);
     Py_DECREF(name);
     return NULL;

@@ -44,13 +44,14 @@ static PyObject *element_wait(const element *e, void *p, PyObject *expected, PyO
 
 /* `count` NULL is one. The woken, as far as the system tells. */
 static PyObject *element_notify(const element *e, void *p, PyObject *count) {
-    int32_t most = 1;
-    if (count && !i32_from(count, &most, "count")) return NULL;
-    if (most < 0) {
-        PyErr_Format(PyExc_ValueError, "count: %d given; accepted: 0 and more", (int)most);
+    int64_t most = 1;
+    if (count && !i64_from(count, &most, "count")) return NULL;
+    if (most < 0 || most > INT32_MAX) {
+        PyErr_Format(most < 0 ? PyExc_ValueError : PyExc_OverflowError,
+                     "count: %lld given; accepted: 0..%d", (long long)most, INT32_MAX);
         return NULL;
     }
-    return int_to(c2_notify(p, e->size, most));
+    return int_to(c2_notify(p, e->size, (int)most));
 }
 
 #endif

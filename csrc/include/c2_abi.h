@@ -374,7 +374,7 @@ typedef struct c2_async_report {
 /* At any time; during a run, figures of before and after it may stand side by side. */
 void c2_async_report_now(const c2_async *async, c2_async_report *report);
 
-/* ---- operator state (counter.c, queue.c) ------------------------------------------------ */
+/* ---- operator state (kernels_counter.c, queue.c) ---------------------------------------- */
 
 /* An atomic bool, counter or mutex blob, for the Python side to look at: its value. */
 int c2_blob_peek(c2_blob *blob, int64_t *value);

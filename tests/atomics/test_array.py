@@ -91,9 +91,13 @@ def test_wrong_calls(call: Callable[[AtomicArray], Any], message: str) -> None:
 def test_it_cannot_be_pickled_or_copied() -> None:
     a = AtomicArray(np.zeros(2))
     for way in (pickle.dumps, copy.copy, copy.deepcopy):
-        with pytest.raises(TypeError, match=r"AtomicArray cannot be pickled .* shared memory"):
+        with pytest.raises(
+            TypeError, match=r"AtomicArray cannot be pickled .* SharedArray\.atomic\(\)"
+        ):
             way(a)
-        with pytest.raises(TypeError, match="Cell cannot be pickled"):
+        with pytest.raises(
+            TypeError, match=r"Cell cannot be pickled .* take a cell from the array"
+        ):
             way(a.cell(0))
 
 

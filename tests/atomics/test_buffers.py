@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from twin import DTYPES
 
-from caffe2op.atomics import AtomicArray
+from caffe2op.atomics import AtomicArray, AtomicBool, Mutex
 
 
 @pytest.fixture
@@ -156,13 +156,28 @@ def test_memory_cannot_be_resized_while_it_is_seen() -> None:
     mapped.close()
 
 
-def test_an_array_cannot_be_resized_while_it_is_seen() -> None:
+@pytest.mark.parametrize(
+    "see",
+    [
+        AtomicArray,
+        lambda memory: AtomicArray(memory[1:3]),
+        lambda memory: AtomicArray(memory.reshape(2, 2)),
+        lambda memory: AtomicArray(memoryview(memory)),
+        lambda memory: AtomicArray(memory).cell(3),
+        lambda memory: Mutex(memory[:1]),
+        lambda memory: AtomicBool(memory[:1].view(np.bool_)[:1]),
+    ],
+)
+@pytest.mark.parametrize("refcheck", [True, False])
+def test_an_array_cannot_be_resized_while_it_is_seen(see: Any, refcheck: bool) -> None:
     memory = np.zeros(4)
-    a = AtomicArray(memory)
+    view = see(memory)
+    # refcheck=False would free the memory under any view that is only a view.
     with pytest.raises(ValueError, match="resize"):
-        memory.resize(1000)
-    a.store(3, 1)
-    assert memory[3] == 1
+        memory.resize(1000, refcheck=refcheck)
+    assert memory.shape == (4,)
+    del view
+    memory.resize(1000, refcheck=False)
 
 
 def test_memory_lives_as_long_as_its_view() -> None:

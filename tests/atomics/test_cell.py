@@ -167,9 +167,9 @@ def test_notify_wakes_no_more_than_asked() -> None:
     cell = make_cell("int32")
     assert cell.notify() == 0
     assert cell.notify(count=0) == 0
-    with pytest.raises(ValueError, match="count: -1 given; accepted: 0 and more"):
+    with pytest.raises(ValueError, match=r"^count: -1 given; accepted: 0\.\.2147483647$"):
         cell.notify(-1)
-    with pytest.raises(OverflowError, match=r"^count: "):
+    with pytest.raises(OverflowError, match=r"^count: \d+ given; accepted: 0\.\.2147483647$"):
         cell.notify(2**40)
     with pytest.raises(TypeError, match=r"^count: float given"):
         cell.notify(1.0)  # type: ignore[arg-type]

@@ -150,8 +150,11 @@ def test_digits(how: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--workers", "0"], "--workers: must be a whole number of at least 1, got '0'"),
-        (["--workers", "two"], "--workers: must be a whole number of at least 1, got 'two'"),
+        (["--workers", "0"], "--workers: must be a whole number from 1 to 1024, got '0'"),
+        (["--workers", "two"], "--workers: must be a whole number from 1 to 1024, got 'two'"),
+        (["--workers", "1025"], "--workers: must be a whole number from 1 to 1024, got '1025'"),
+        (["--batch", "0"], "--batch: must be a whole number of at least 1, got '0'"),
+        (["--seed", "-1"], "--seed: must be a whole number of at least 0, got '-1'"),
         (["--dataset", "cats"], "--dataset: invalid choice: 'cats'"),
         (["--dataset", "census"], "census needs --path"),
         (["--dataset", "census", "--path", "/nowhere.csv"], "cannot read /nowhere.csv"),

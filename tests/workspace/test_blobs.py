@@ -193,6 +193,19 @@ def test_shared_memory_lives_as_long_as_the_blob() -> None:
     assert gone() is None
 
 
+def test_shared_memory_cannot_be_resized_until_the_blob_lets_go() -> None:
+    array = np.zeros(4)
+    workspace.ShareBlob("x", array[1:])
+    with pytest.raises(ValueError, match="resize"):
+        array.resize(1000, refcheck=False)
+    workspace.FeedBlob("x", np.zeros(3))  # in place: still shared
+    with pytest.raises(ValueError, match="resize"):
+        array.resize(1000, refcheck=False)
+    workspace.ShareBlob("x", np.ones(1))
+    gc.collect()
+    array.resize(1000, refcheck=False)
+
+
 READ_ONLY = np.zeros(3)
 READ_ONLY.flags.writeable = False
 

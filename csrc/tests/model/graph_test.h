@@ -17,7 +17,7 @@ static c2_net *net;
 static c2_graph *graph;
 static c2_run run;
 
-/* operator.c and python.c have the real ones. */
+/* operator.c and kernel_python.c have the real ones. */
 int c2_fail(c2_context *c, int status, const char *format, ...) {
     (void)format;
     return c->failed = status;

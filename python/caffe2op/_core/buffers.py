@@ -8,6 +8,7 @@ Everything is checked here, before C sees an address: C11 atomics on memory that
 strided or read-only are undefined, and no later layer looks again.
 """
 
+import weakref
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,26 @@ def view(buffer: object, dtype: npt.DTypeLike | None = None, argument: str = "bu
         )
     _check_layout(array, argument)
     return array
+
+
+def pin(array: Array) -> object:
+    """What keeps the memory of ``array`` in place for as long as the caller holds it.
+
+    An ndarray counts no exports: ``resize(refcheck=False)`` would free its memory under a view.
+    It refuses where a weak reference to it exists, so here is one to the array that owns it.
+    """
+    owner: object = array
+    while True:
+        below: object
+        if isinstance(owner, np.ndarray):
+            below = owner.base
+        elif isinstance(owner, memoryview):
+            below = owner.obj
+        else:
+            return None  # it counts exports itself, or cannot be resized
+        if below is None:
+            return weakref.ref(owner)
+        owner = below
 
 
 def _of_ndarray(array: Array, argument: str) -> Array:

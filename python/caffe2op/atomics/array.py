@@ -45,7 +45,7 @@ class AtomicArray(Array):
 
     def __new__(cls, buffer: object, dtype: npt.DTypeLike | None = None) -> Self:
         array = buffers.view(buffer, dtype)
-        return super().__new__(cls, array, dtypes.to_code(array.dtype))
+        return super().__new__(cls, array, dtypes.to_code(array.dtype), buffers.pin(array))
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -26,4 +26,4 @@ class AtomicBool(Bool):
 
     def __new__(cls, buffer: object = None) -> Self:
         array = np.zeros(1, np.bool_) if buffer is None else buffers.view(buffer, np.bool_)
-        return super().__new__(cls, Array(array, dtypes.to_code(np.bool_)))
+        return super().__new__(cls, Array(array, dtypes.to_code(np.bool_), buffers.pin(array)))

@@ -54,7 +54,7 @@ class Mutex(FastMutex):
 
     def __new__(cls, buffer: object = None) -> Self:
         word = np.zeros(1, np.uint64) if buffer is None else _word(buffer)
-        return super().__new__(cls, Array(word, dtypes.to_code(np.uint64)))
+        return super().__new__(cls, Array(word, dtypes.to_code(np.uint64), buffers.pin(word)))
 
 
 def _word(buffer: object) -> buffers.Array:

@@ -62,11 +62,30 @@ DEFAULTS = {
 }
 
 
+MOST_WORKERS = 1024  # each is a thread or a process of its own
+
+
 def positive_int(text: str) -> int:
     with suppress(ValueError):
         if int(text) >= 1:
             return int(text)
     raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+
+
+def worker_count(text: str) -> int:
+    with suppress(ValueError):
+        if 1 <= int(text) <= MOST_WORKERS:
+            return int(text)
+    raise argparse.ArgumentTypeError(
+        f"must be a whole number from 1 to {MOST_WORKERS}, got {text!r}"
+    )
+
+
+def seed(text: str) -> int:
+    with suppress(ValueError):
+        if int(text) >= 0:
+            return int(text)
+    raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, got {text!r}")
 
 
 def positive(text: str) -> float:
@@ -108,7 +127,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--path", type=Path, help="file of the census data, or of other flights")
     p.add_argument(
         "--workers",
-        type=positive_int,
+        type=worker_count,
         default=cpus(),
         help="how many at the same time (default: the processors, %(default)s)",
     )
@@ -140,7 +159,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--repeats", type=positive_int, default=5, help="runs of each kind (default: %(default)s)"
     )
-    p.add_argument("--seed", type=int, default=0, help="of the split into rows (default: 0)")
+    p.add_argument("--seed", type=seed, default=0, help="of the split into rows (default: 0)")
     p.add_argument(
         "--plot",
         type=Path,

@@ -44,7 +44,7 @@ class _Kept:
 
 
 # Arrays that blobs shared once: C may still read their memory until nobody is inside a guard.
-_retired: list[Array] = []
+_retired: list[tuple[Array, object]] = []
 
 # Held while a blob gets an object or the caller's memory, so that what C has of a blob and what
 # Python keeps for it change together. Reentrant: a finalizer may run anywhere.
@@ -55,7 +55,7 @@ class Blob:
     """Owns a c2_blob and whatever Python memory it points to. Freed with its last reference: a
     net keeps its blobs, and a run keeps its net."""
 
-    __slots__ = ("_kept", "_shared", "c", "name")
+    __slots__ = ("_kept", "_pin", "_shared", "c", "name")
 
     def __reduce__(self) -> NoReturn:
         raise not_pickled(self, "send what FetchBlob gives")
@@ -67,6 +67,7 @@ class Blob:
         self.c: Any = ffi.gc(blob, lib.c2_blob_free)
         self.name = name
         self._shared: Array | None = None
+        self._pin: object = None
         self._kept: _Kept | None = None
 
     # ---- in ------------------------------------------------------------------------------------
@@ -141,6 +142,7 @@ class Blob:
             self._forget_object()
             self._retire_array()
             self._shared = view
+            self._pin = buffers.pin(view)
 
     def make(self, shape: Sequence[int], code: int) -> None:
         """Make the blob a tensor of zeros, unless it has that shape and dtype already."""
@@ -169,8 +171,8 @@ class Blob:
 
     def _retire_array(self) -> None:
         if self._shared is not None:
-            _retired.append(self._shared)
-            self._shared = None
+            _retired.append((self._shared, self._pin))
+            self._shared = self._pin = None
             if lib.c2_idle():  # every array in the list was replaced before this look
                 _retired.clear()
 
