@@ -47,7 +47,7 @@ ffibuilder.set_source(
         "-Wno-unused-parameter",
         "-Wno-cast-function-type",
     ],
-    libraries=["pthread", "m"],
+    libraries=["pthread", "m", "dl"],
     # 3.11 is the first stable ABI with the buffer protocol and METH_FASTCALL.
     define_macros=[] if free_threaded else [("Py_LIMITED_API", "0x030b0000")],
     py_limited_api=not free_threaded,

@@ -1,5 +1,6 @@
 /* The part of the seam to the operating system that every POSIX system does alike. */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -54,4 +55,11 @@ int c2_os_thread(void (*body)(void *), void *arg) {
     }
     if (failed) free(go);
     return failed ? C2_SYSTEM : C2_OK;
+}
+
+void c2_keep_loaded(const void *address) {
+    Dl_info found;
+    if (!dladdr(address, &found) || !found.dli_fname) return; /* made by a compiler at run time */
+    void *library = dlopen(found.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+    if (library) dlclose(library);
 }

@@ -199,6 +199,9 @@ const char *c2_kernel_name(int64_t index);
  * Returns 0, or anything else to fail the operator. */
 typedef int32_t (*c2_user_kernel)(void **data, const int64_t *sizes, void *user);
 
+/* The library that holds this address stays loaded until the process ends. */
+void c2_keep_loaded(const void *address);
+
 /* What the generic kernel for user functions (kernel_user.c) needs to know. */
 typedef struct c2_user_schema {
     c2_user_kernel function;

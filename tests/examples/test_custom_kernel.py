@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ def test_every_way(way: str, size: int, tmp_path: Path) -> None:
         run = custom_kernel.prepare(way, x, tmp_path)  # compares with NumPy
     except custom_kernel.NotHere as missing:
         pytest.skip(f"needs {missing}")
+    gc.collect()  # cffi would now unload a library whose object nobody holds
     workspace.FeedBlob(f"{way} {size}/x", 1 - x)
     run()
     got = workspace.FetchBlob(f"{way} {size}/y")

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, TypeVar, overload
 
 import numpy as np
 
-from caffe2op._core import dtypes, ffi
+from caffe2op._core import dtypes, ffi, lib
 from caffe2op.operators.datatype import dtype_code
 from caffe2op.operators.native_function import ACCEPTED, NativeFunction, native_function
 from caffe2op.operators.schema import ANY_PAIR, Binding, Schema, is_registered, register
@@ -94,7 +94,8 @@ def register_operator(
             with elements that it has to write; a Python function makes them, and they are checked
             after it.
         user_data: what a C function gets as `user`: None for NULL, a pointer of cffi or ctypes,
-            or a PyCapsule. Kept alive with the function.
+            or a PyCapsule. Kept alive with the function. The library that holds the function stays
+            loaded until the process ends.
         waits: whether the function may wait for another operator; a Python one always may.
         overwrite: replace a type that was registered here before. Nets that exist keep the old one.
 
@@ -217,6 +218,8 @@ def _native_binding(native: NativeFunction, takes: list[int], gives: list[_Outpu
         ),
     }
     schema.function = ffi.cast("c2_user_kernel", native.address)
+    # cffi unloads a library with the object that dlopen gave, which its pointers do not hold.
+    lib.c2_keep_loaded(schema.function)
     schema.user = ffi.cast("void *", native.user_data)
     for field, part in parts.items():
         setattr(schema, field, part)
