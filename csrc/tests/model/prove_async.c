@@ -1,6 +1,8 @@
 /* One run of an AsyncNet at a time: who comes meanwhile is told "busy", and each run sees all that
- * the one before it did. */
+ * the one before it did. But once it has come down to the plain loop, runs go side by side, as
+ * those of a simple net. */
 #include "async.h"
+#include "atomic.h"
 #include "graph.h"
 #include "kernel.h"
 #include "model.h"
@@ -8,7 +10,8 @@
 
 static c2_async *async;
 static int count[2]; /* by operator; plain: no two runs at once */
-static int done[4];  /* by thread: runs that were not refused */
+static _Atomic int32_t calls[2];
+static int done[4]; /* by thread: runs that were not refused */
 
 /* operator.c, kernel_python.c and machine.c have the real ones. */
 int c2_fail(c2_context *c, int status, const char *format, ...) {
@@ -27,19 +30,28 @@ static int kernel(c2_context *c) {
     return C2_OK;
 }
 
-static void make(void) {
+static int side_by_side(c2_context *c) {
+    add_rlx(&calls[c->op], 1);
+    return C2_OK;
+}
+
+static void make_of(c2_kernel called) {
     static const int32_t from[] = {0}, to[] = {1};
     c2_graph *graph;
     c2_graph_of_edges(2, 1, from, to, &graph);
     c2_net *net = c2_net_new(2);
     for (int v = 0; v < 2; v++)
-        c2_net_set(net, v, kernel, NULL, 0, NULL, 0, NULL, NULL, 0);
+        c2_net_set(net, v, called, NULL, 0, NULL, 0, NULL, NULL, 0);
     async = c2_async_new(net, graph, 2);
     c2_async_mode(async, C2_MODE_SERIAL);
 }
 
+static void make(void) {
+    make_of(side_by_side);
+}
+
 static void make_watched(void) {
-    make();
+    make_of(kernel);
     c2_async_profile(async, 1);
 }
 
@@ -62,18 +74,25 @@ static void counted(void) {
     MODEL_CHECK(runs >= 1 && count[0] == runs && count[1] == runs);
 }
 
+static void called(void) {
+    int runs = 0;
+    for (int t = 0; t < 4; t++)
+        runs += done[t];
+    MODEL_CHECK(load_rlx(&calls[0]) == runs && load_rlx(&calls[1]) == runs);
+}
+
 static void counted_or_refused(void) {
     MODEL_CHECK(count[0] == done[1] && count[1] == done[1]);
 }
 
 static const model_test tests[] = {{.name = "2 callers, twice each",
-                                    .setup = make,
+                                    .setup = make_watched,
                                     .threads = {caller, caller},
                                     .end = counted,
                                     .size = 2,
                                     .bounds = {.stale = 1, .preemptions = 4}},
                                    {.name = "3 callers",
-                                    .setup = make,
+                                    .setup = make_watched,
                                     .threads = {caller, caller, caller},
                                     .end = counted,
                                     .size = 1,
@@ -84,6 +103,18 @@ static const model_test tests[] = {{.name = "2 callers, twice each",
                                     .end = counted_or_refused,
                                     .size = 1,
                                     .bounds = {.stale = 1}},
+                                   {.name = "2 callers, 3 times each, down to plain runs",
+                                    .setup = make,
+                                    .threads = {caller, caller},
+                                    .end = called,
+                                    .size = 3,
+                                    .bounds = {.stale = 1, .preemptions = 3}},
+                                   {.name = "plain runs, and one who turns the profile on",
+                                    .setup = make,
+                                    .threads = {caller, profiler},
+                                    .end = called,
+                                    .size = 3,
+                                    .bounds = {.stale = 1, .preemptions = 3}},
                                    {0}};
 
 int main(int argc, char **argv) {

@@ -140,6 +140,34 @@ static void caller_refused(void) {
     MODEL_CHECK(status == C2_SYSTEM || (status == C2_OK && ran[0] == 1 && ran[1] == 1));
 }
 
+/* Operators 0, and 1 that comes after it, are called off while the net runs; before that 2 is. */
+static c2_net *chain;
+static uint8_t flags[3];
+
+static void make_chain(void) {
+    chain = c2_net_new(3);
+    for (int v = 0; v < 3; v++)
+        c2_net_set(chain, v, works, (void *)(intptr_t)v, 0, NULL, 0, NULL, NULL, 0);
+}
+
+static void caller_of_chain(void) {
+    MODEL_CHECK(c2_net_run(chain, &run) == C2_OK);
+    MODEL_CHECK(ran[0] == 1 || ran[1] == 0);
+}
+
+static void calls_off(void) {
+    static const int32_t other[] = {2}, successors_first[] = {1, 0};
+    for (int v = 0; v < 3; v++)
+        flags[v] = 0; /* plain: the run sees it through run->skip */
+    c2_run_skip(&run, flags, other, 1);
+    c2_run_skip(&run, flags, successors_first, 2);
+}
+
+static void called_off(void) {
+    for (int v = 0; v < 3; v++)
+        MODEL_CHECK(ran[v] + (flags[v] == C2_SKIPPED) == 1);
+}
+
 #define TEST(text, how, ...) .name = text, .setup = how, .threads = {__VA_ARGS__}
 
 static const model_test tests[] = {
@@ -163,6 +191,9 @@ static const model_test tests[] = {
      .bounds = {.stale = 1, .spins = 1, .preemptions = 3}},
     {TEST("a reporter beside a substep", with_reporter, caller_with_reporter), .cpus = 2,
      .bounds = {.stale = 1, .spins = 1, .timeouts = 1, .preemptions = 3}},
+    {TEST("an operator and what comes after it are called off", make_chain, caller_of_chain,
+          calls_off),
+     .end = called_off, .bounds = {.stale = 2}},
     {TEST("the system refuses a thread to one of 2 that wait", two_that_wait, caller_refused),
      .bounds = {.stale = 1, .spins = 2, .refusals = 1, .preemptions = 2}},
     {0}};
