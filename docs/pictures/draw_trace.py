@@ -1,8 +1,8 @@
 """Draws a trace that AsyncNet.trace() saved as bars: python draw_trace.py trace.json trace.svg
 
 trace.svg, which the README shows, is made by it from what `python -m caffe2op.examples.asyncnet`
-writes. A run in flight has two lanes here, the device of the caller and the one beside it; the
-shade of a bar tells the tower that it belongs to.
+writes. Runs in flight use instances of the net, each on blobs of its own, and each has a lane for
+the device of its caller and one for the other; the colour of a bar tells the tower.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def svg(trace: dict[str, Any], runs: int = 6) -> str:
     lanes = sorted({(e["pid"], e["tid"]) for e in bars})
     begin = bars[0]["ts"]
     end = max(e["ts"] + e["dur"] for e in bars)
-    scale = (WIDTH - LEFT - 20) / (end - begin)
+    scale = (WIDTH - LEFT - 30) / (end - begin)
     height = TOP + ROW * len(lanes) + 40
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
@@ -44,9 +44,9 @@ def svg(trace: dict[str, Any], runs: int = 6) -> str:
         out.append(f'<text x="{x + 18}" y="24">{group}</text>')
     for row, lane in enumerate(lanes):
         y = TOP + ROW * row
-        label = f"run {lane[0]}, {names[lane]}"
+        label = f"instance {lane[0]}, {names[lane]}"
         out.append(f'<text x="12" y="{y + 15}" fill="#5a6675">{label}</text>')
-        out.append(f'<path d="M{LEFT} {y + ROW - 1}H{WIDTH - 20}" stroke="#dde3ea"/>')
+        out.append(f'<path d="M{LEFT} {y + ROW - 1}H{WIDTH - 30}" stroke="#dde3ea"/>')
     for e in bars:
         x = LEFT + (e["ts"] - begin) * scale
         y = TOP + ROW * lanes.index((e["pid"], e["tid"])) + 3
