@@ -1,8 +1,11 @@
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+
+from caffe2op.atomics import segment
 
 
 @pytest.fixture
@@ -32,3 +35,10 @@ def stampede() -> Iterator[Callable[..., None]]:
 
     yield run
     sys.setswitchinterval(interval)
+
+
+@pytest.fixture
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Segments of the test that uses this are in a directory of their own."""
+    monkeypatch.setattr(segment, "directory", lambda: tmp_path)
+    return tmp_path
