@@ -85,7 +85,7 @@ def test_files_that_are_not_sound(directory: Path, content: bytes, size: int, wo
 def test_a_changed_byte_is_refused_or_harmless(place: int, value: int) -> None:
     changed = bytearray(header())
     changed[place] = value
-    path = segment.path_of("x")
+    path = Path(segment.path_of("x"))
     put(path.parent, bytes(changed))
     try:
         array = SharedArray.attach("x").array
@@ -113,7 +113,7 @@ def test_hostile_headers_are_refused_or_fit_their_file(
     version, code, ndim, zero = fields if not honest else (1, fields[1] % 12, fields[2] % 10, 0)
     total = size if honest else shape[0]
     where = DATA if honest else data
-    path = segment.path_of("x")
+    path = Path(segment.path_of("x"))
     put(
         path.parent, HEADER.pack(b"caffe2op", version, code, ndim, zero, where, total, *shape), size
     )

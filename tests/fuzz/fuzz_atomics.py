@@ -6,6 +6,7 @@ import gc
 import os
 import pickle
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -364,7 +365,7 @@ def shared_arrays(name: Any, shape: Any, dtype: Any, index: Any, data: st.DataOb
                 for view in (made.mutex, made.boolean):
                     repr(attempt(lambda v=view: v(index)).value)
     with SharedArray.create(8, np.int64) as good:
-        path = segment.path_of(good.name)
+        path = Path(segment.path_of(good.name))
         header = bytearray(path.read_bytes())
         for _ in range(data.draw(st.integers(1, 3))):
             at = data.draw(st.integers(0, segment._DATA - 1))

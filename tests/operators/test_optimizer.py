@@ -52,7 +52,8 @@ def test_momentum(dtype: str, mode: str, nesterov: bool, shape: tuple[int, ...])
     g, m, p = (data(dtype, *shape, seed=k) for k in range(3))
     lr, mu = np.array([0.1], dtype), np.dtype(dtype).type(0.9)
     args: dict[str, Any] = {"momentum": 0.9, "nesterov": nesterov}
-    step, now = momentum_step(g, m, lr[0], mu, nesterov)
+    # NumPy 1 makes 0-D results float64
+    step, now = (np.asarray(v, dtype) for v in momentum_step(g, m, lr[0], mu, nesterov))
     got = apply("MomentumSGD", [g, m, lr], **args)
     close(got[0], step)
     close(got[1], now)

@@ -131,8 +131,9 @@ def remove(name: str, identity: tuple[int, int] | None = None) -> None:
             os.unlink(path)
 
 
-def path_of(name: str) -> Path:
+def path_of(name: str) -> str:
     """The file of a segment. TypeError or ValueError for what is not a name."""
+    # No Path for names that come and go: it interns them, and CPython 3.12 keeps such for ever.
     if not isinstance(name, str):
         raise TypeError(f"name: {type(name).__name__} given; accepted: str")
     if not _NAME.fullmatch(name):
@@ -140,7 +141,7 @@ def path_of(name: str) -> Path:
             f"name: {name!r} given; accepted: 1 to 200 ASCII letters, digits, '_', '-' or '.', "
             f"the first neither '-' nor '.'"
         )
-    return directory() / (_PREFIX + name)
+    return os.path.join(directory(), _PREFIX + name)
 
 
 def directory() -> Path:
@@ -242,7 +243,8 @@ def _start_time(pid: int) -> int:
         if os.readlink("/proc/self") != str(os.getpid()):
             return 0  # another namespace's /proc
         # The command's name, in parentheses, may contain anything.
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            text = file.read()
         return int(text.rpartition(")")[2].split()[19])
     except (OSError, ValueError, IndexError):
         return 0
