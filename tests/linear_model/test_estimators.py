@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,13 +43,6 @@ def test_as_good_as_an_exact_solver(step: str, n_jobs: int) -> None:
     ours.fit(X[rows], even[rows])
     exact = LogisticRegression(max_iter=1000).fit(X[:1200], even[:1200])
     assert ours.score(X[1200:], even[1200:]) > exact.score(X[1200:], even[1200:]) - 0.02
-
-
-def test_the_readmes_example_runs() -> None:
-    readme = Path(__file__).resolve().parents[2] / "README.md"
-    block = re.search(r"^```py\n(.*?)^```\n", readme.read_text(), re.S | re.M)
-    assert block is not None
-    exec(block[1], {})
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])

@@ -30,7 +30,7 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from caffe2op.linear_model.training import Rows, Settings, Trainer
+from caffe2op.linear_model.training import Rows, Settings, Trainer, batch_for, steady_batch
 
 Array = npt.NDArray[Any]
 
@@ -53,8 +53,9 @@ _PARAMETERS = """
     random_state : of the shuffling.
     n_jobs : most threads; None is 1 (or what joblib's context says), -1 all processors. Each has
         1024 rows or more: with less, waking it takes longer than what it would do.
-    batch_size : rows that a worker takes at a time; None: by the number of rows, 128 at most.
-        What weights lack of the other workers' steps is about one batch of each.
+    batch_size : rows that a worker takes at a time; None: by the number of rows, 128 at most, and
+        with step="sgd" fewer where rows are long or steps are large, which bear less delay. What
+        weights lack of the other workers' steps is about one batch of each.
 """
 
 
@@ -161,6 +162,10 @@ class _SharedSGD(BaseEstimator):  # type: ignore[misc]
         X, targets = self._in_order(X, targets)
         workers = min(settings.workers, max(1, X.shape[0] // _LEAST_ROWS))
         settings = replace(settings, workers=workers)
+        if workers > 1 and settings.step == "sgd" and settings.batch_size is None:
+            length = float(np.square(X.data).sum()) / X.shape[0]
+            batch = min(batch_for(X.shape[0], workers), steady_batch(settings, length))
+            settings = replace(settings, batch_size=batch)
         values = None if bool((X.data == 1).all()) else X.data
         indptr = X.indptr.astype(np.int64)
         self.n_iter_ = 0
