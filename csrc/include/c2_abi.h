@@ -274,6 +274,12 @@ int c2_net_set(c2_net *net, int64_t index, c2_kernel kernel, void *handle, int n
 /* Run every operator once, in program order. Returns run->status. Blocks; release the GIL. */
 int c2_net_run(c2_net *net, c2_run *run);
 
+/* The handle of the native operator While: its body runs as long as the operator's input 0, a bool
+ * scalar, is true; `test`, unless NULL, runs before each look. The nets are borrowed. */
+typedef struct c2_loop {
+    c2_net *body, *test;
+} c2_loop;
+
 /* ---- plans (plan.c) --------------------------------------------------------------------- */
 
 typedef struct c2_async c2_async;
