@@ -19,6 +19,7 @@ from pathlib import Path
 
 from caffe2op.examples import datasets, processes, report, training
 from caffe2op.examples.features import Dataset
+from caffe2op.examples.runners import RUNNERS
 from caffe2op.examples.training import Run, Settings
 
 DESCRIPTION = """\
@@ -62,7 +63,7 @@ DEFAULTS = {
 }
 
 
-MOST_WORKERS = 1024  # each is a thread or a process of its own
+MOST_WORKERS = 256  # each is a thread or a process of its own; an AsyncNet has no more
 
 
 def positive_int(text: str) -> int:
@@ -136,6 +137,13 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="workers are processes on shared memory, not threads",
     )
+    p.add_argument(
+        "--runner",
+        choices=tuple(RUNNERS),
+        default="asyncnet",
+        help="what runs workers that are threads: each an operator of an AsyncNet, on a device of "
+        "its own, or each a concurrent substep of a plan (default: %(default)s)",
+    )
     p.add_argument("--target", type=positive, help="mean log-loss that stops the training")
     p.add_argument("--epochs", type=positive_int, help="most passes over the rows")
     p.add_argument("--batch", type=positive_int, help="rows that a worker takes at a time")
@@ -185,6 +193,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         workers=args.workers,
         merge=args.merge,
         update=args.update,
+        runner=args.runner,
         **{k: v for k, v in given.items() if v is not None},
     )
 

@@ -38,6 +38,10 @@ def _net(value: Any) -> str | None:
     return None if isinstance(value, NetDef) else "must be a core.Net or a NetDef"
 
 
+def _net_or_none(value: Any) -> str | None:
+    return None if value is None else _net(value)
+
+
 def _handle(op: OperatorDef, build: Callable[[str, NetDef], Any]) -> Any:
     """The c2_loop. The test is built first: it runs first, and may make blobs for the body."""
     nets = {a.name: a.value for a in op.arg}
@@ -61,7 +65,7 @@ register(
                 "object",
                 None,
                 "a net that makes the condition, before the first iteration and after each",
-                _net,
+                _net_or_none,
             ),
         ),
         waits=True,

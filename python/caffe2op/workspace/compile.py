@@ -93,6 +93,8 @@ def compile_net(net: NetDef, scope: Scope, outer: _Builder | None = None) -> Com
 class _Builder:
     """Adds operators to a c2_net, each checked against those before it."""
 
+    current: str = ""  # where messages say that an inner net is
+
     def __init__(self, net: NetDef, c: Any, scope: Scope, outer: _Builder | None) -> None:
         self._net = net
         self._scope = scope
@@ -103,7 +105,6 @@ class _Builder:
         self._inner: list[NetInfo] = []
         within = f"{outer.current}, in its " if outer else ""
         self.info = NetInfo(net.name, [], c, self._inner, within)
-        self.current = ""  # where messages say that an inner net is
         self.waits = False
         self.foreign = False
         self.keep: list[Any] = []
@@ -180,16 +181,16 @@ class _Builder:
 
     def _build_inner(self, op: OperatorDef, argument: str, net: NetDef) -> Any:
         """The c2_net of a net that an operator is given to run."""
+        where = f"{schema.describe(op)}: {argument}"
         depth = 0
         around: _Builder | None = self
         while around is not None and around._net is not net:
             depth, around = depth + 1, around._outer
         if around is not None:
-            raise ValueError(f"{schema.describe(op)}: {argument}: net {net.name!r} is inside itself")
+            raise ValueError(f"{where}: net {net.name!r} is inside itself")
         if depth > MOST_NESTED:
             raise ValueError(
-                f"{schema.describe(op)}: {argument}: net {net.name!r} is the {depth}th net inside "
-                f"another; {MOST_NESTED} accepted"
+                f"{where}: net {net.name!r} lies in {depth} others; at most {MOST_NESTED} accepted"
             )
         name = f" {op.name!r}" if op.name else ""
         self.current = (
@@ -199,7 +200,7 @@ class _Builder:
         try:
             built = compile_net(net, self._scope, self)
         except (TypeError, ValueError) as error:
-            raise type(error)(f"{schema.describe(op)}: {argument}: {error}") from None
+            raise type(error)(f"{where}: {error}") from None
         self._inner.append(built.info)
         self.keep.append(built)
         self.waits = self.waits or built.waits
