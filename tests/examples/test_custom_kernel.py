@@ -52,3 +52,19 @@ def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(custom_kernel.NotHere, match="a C compiler"):
         custom_kernel.library(tmp_path)
+
+
+def test_a_compiler_that_fails_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for compiler in ("false", str(tmp_path / "nothing")):
+        monkeypatch.setenv("CC", compiler)
+        with pytest.raises(custom_kernel.NotHere, match="a C compiler that works: "):
+            custom_kernel.library(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--rounds", "0"], ["--sizes", "-1"], ["--sizes", "10", "x"]]
+)
+def test_wrong_arguments(arguments: list[str], capsys: Any) -> None:
+    with pytest.raises(SystemExit):
+        custom_kernel.main(arguments)
+    assert f"{arguments[0]}: must be a whole number" in capsys.readouterr().err
