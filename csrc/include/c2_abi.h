@@ -173,6 +173,8 @@ int c2_blob_tensors(c2_blob *const *blobs, int64_t n, c2_tensor *tensors);
  * memory that is the caller's. */
 const c2_tensor *c2_blob_keep(c2_blob *blob, void **memory);
 void c2_memory_let_go(void *memory);
+/* The same, for whom it is the end of something else too, which is passed and not looked at. */
+void c2_memory_let_go_with(void *memory, void *other);
 int c2_idle(void); /* 1 when nobody is inside a guard */
 
 /* ---- operators (operator.c) ------------------------------------------------------------- */

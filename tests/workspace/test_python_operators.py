@@ -1,6 +1,9 @@
 """Python operators: views, results, exceptions with their notes, nested runs."""
 
+import signal
+import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -200,3 +203,35 @@ def test_runs_on_several_threads_raise_their_own_exceptions() -> None:
         thread.join()
     assert len(results) == 4
     assert all(key == value for key, value in results.items())
+
+
+def test_no_signal_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a handler raises in the end of a view, where Python can only warn of it, was lost: one
+    Ctrl-C in some dozens, in a loop over short runs."""
+
+    class Rung(Exception):
+        pass
+
+    def ring(*_: object) -> None:
+        raise Rung
+
+    lost: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lost.append)
+    mine = np.zeros(3, np.float32)
+    workspace.FeedBlob("x", mine)
+    workspace.ShareBlob("mine", mine)
+    net = core.Net("net")
+    net.Python(lambda i, o: o[0].feed(i[0].data + i[1].data))(["x", "mine"], ["y"])
+    workspace.CreateNet(net)
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        for k in range(300):
+            until = time.monotonic() + 20
+            with pytest.raises(Rung):
+                signal.setitimer(signal.ITIMER_REAL, 1e-4 + k * 1e-6)
+                while time.monotonic() < until and not lost:
+                    workspace.RunNet(net)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert not lost

@@ -1,8 +1,8 @@
 """Sparse logistic regression on real data by asynchronous SGD: python -m caffe2op.examples.hogwild
 
 N workers, operators of an AsyncNet, share one buffer of weights, take batches through an atomic
-cursor, add their steps atomically and stop on an atomic flag. The same training runs with one worker and as a plain
-loop, in turn, and a table compares them. See --help.
+cursor, add their steps atomically and stop on an atomic flag. The same training runs with one
+worker and as a plain loop, in turn, and a table compares them. See --help.
 """
 
 from __future__ import annotations
