@@ -12,8 +12,26 @@ from typing import Any
 from caffe2op.core.names import BlobLike, BlobReference, Blobs, references
 from caffe2op.model_helper import ModelHelper
 
+__all__ = [
+    "Init",
+    "concat",
+    "dropout",
+    "embedding",
+    "fc",
+    "relu",
+    "sigmoid",
+    "softmax",
+    "softmax_with_loss",
+    "sum",
+    "tanh",
+]
+
 Init = tuple[str, dict[str, Any]]
 """The type of a fill operator, and its arguments."""
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def fc(

@@ -18,6 +18,12 @@ from caffe2op.core.gradients import Gradient, GradientMap
 from caffe2op.core.names import BlobLike, BlobReference, ScopedBlobReference
 from caffe2op.core.net import Net
 
+__all__ = ["ModelHelper"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
 
 class ModelHelper:
     """A model under construction. `seed`: parameters are initialised from it, each from a stream

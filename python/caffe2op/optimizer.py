@@ -24,6 +24,12 @@ from caffe2op.core.scopes import CurrentNameScope
 from caffe2op.model_helper import ModelHelper
 from caffe2op.operators.gradient import GradientSlice
 
+__all__ = ["build_adagrad", "build_adam", "build_sgd"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
 
 def build_sgd(
     model: ModelHelper,

@@ -30,3 +30,7 @@ __all__ = [
     "RunFuture",
     "TimeObserver",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -18,3 +18,7 @@ __all__ = [
     "OwnerDiedError",
     "SharedArray",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

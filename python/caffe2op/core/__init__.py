@@ -42,3 +42,7 @@ __all__ = [
     "execution_step",
     "register_operator",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -13,9 +13,9 @@ from typing import Any
 
 from caffe2op.interop.parameters import SharedParameters
 
-__all__ = ["SharedParameters"]
-
 _LIBRARIES = ("jax", "tensorflow", "torch")
+
+__all__ = ["SharedParameters"]
 
 
 def __getattr__(name: str) -> Any:
@@ -25,4 +25,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_LIBRARIES])
+    return sorted([*__all__, *_LIBRARIES])
