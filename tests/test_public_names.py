@@ -1,4 +1,4 @@
-"""What is public is the same everywhere: `__all__`, dir(), the reference, and the README's table."""
+"""What is public is the same everywhere: in `__all__`, dir(), the reference, the README's table."""
 
 from __future__ import annotations
 
@@ -41,8 +41,9 @@ def test_each_public_name_is_there_and_says_what_it_is(name: str) -> None:
     for public in module.__all__:
         try:
             thing = getattr(module, public)
-        except ImportError as missing:  # an estimator without scikit-learn
-            assert "pip install" in str(missing)
+        except ImportError as missing:  # an estimator, without scikit-learn
+            if "pip install" not in str(missing):
+                raise
             continue
         if inspect.isclass(thing) or inspect.isroutine(thing):
             assert inspect.getdoc(thing), f"{name}.{public} has no docstring"
