@@ -6,7 +6,6 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,13 +17,6 @@ from caffe2op import core, workspace
 
 Array = np.ndarray[Any, Any]
 WORD = np.dtype([("weight", np.float32), ("updates", np.uint32)])
-
-
-@pytest.fixture(autouse=True)
-def _own_workspace() -> Iterator[None]:
-    workspace.ResetWorkspace()
-    yield
-    workspace.ResetWorkspace()
 
 
 # ---- the twin -----------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ plan, an AsyncNet, and by processes."""
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,13 +16,6 @@ from caffe2op.atomics.shared import SharedArray
 
 Array = np.ndarray[Any, Any]
 SENT, SENT_SUM, RECEIVED, RECEIVED_SUM, BASE = 1, 2, 3, 4, 5
-
-
-@pytest.fixture(autouse=True)
-def _own_workspace() -> Iterator[None]:
-    workspace.ResetWorkspace()
-    yield
-    workspace.ResetWorkspace()
 
 
 # ---- the twin -----------------------------------------------------------------------------------

@@ -1,24 +1,13 @@
-"""Each test has the default workspace to itself, empty."""
+"""What the tests of plans look at: which were compiled."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from caffe2op import workspace
 from caffe2op.core.defs import PlanDef
 from caffe2op.workspace import store
-
-
-@pytest.fixture(autouse=True)
-def fresh_workspace() -> Iterator[None]:
-    workspace.SwitchWorkspace("default")
-    workspace.ResetWorkspace()
-    yield
-    workspace.SwitchWorkspace("default")
-    workspace.ResetWorkspace()
 
 
 @pytest.fixture
