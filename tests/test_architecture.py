@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+import caffe2op
+
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGE = ROOT / "python" / "caffe2op"
+PACKAGE = Path(caffe2op.__file__).parent
 TABLES = (ROOT / "ARCHITECTURE.md").read_text().partition("## Where things live")[2]
 NAMED = re.findall(r"`([^`]+)`", TABLES.partition("\n## ")[0])
 
@@ -63,7 +65,7 @@ def test_imports_go_one_way(k: int) -> None:
         files = [PACKAGE / f"{part}.py", *(PACKAGE / part).rglob("*.py")]
         for file in (file for file in files if file.exists()):
             late = set(imported(ast.parse(file.read_text()))) - before - {part}
-            assert not late, f"{file.relative_to(ROOT)} imports {sorted(late)}"
+            assert not late, f"{file.relative_to(PACKAGE)} imports {sorted(late)}"
 
 
 def test_every_part_has_a_layer() -> None:

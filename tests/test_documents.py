@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import pytest
 
+import caffe2op
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -86,14 +88,17 @@ LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 SPAN = re.compile(r"`([^`\n]+)`")
 NAME = re.compile(r"(?:[\w.*-]+/)*[\w*-]+\.(?:c|h|py|pyi|md|toml|sh|txt|supp|pml)|(?:[\w.*-]+/)+")
 FOREIGN = {"Python.h"}
-TREE = [ROOT / folder for folder in (".ci", "bench", "csrc", "docs", "python", "tests")]
+TREE = [ROOT / folder for folder in (".ci", "bench", "csrc", "docs", "tests")]
 FILES = [str(path) for folder in TREE for path in (folder, *folder.rglob("*"))]
 FILES += [str(path) for path in ROOT.glob("*.*")]
+PACKAGE = Path(caffe2op.__file__).parent  # wherever it was installed
+FILES += [f"/python/caffe2op/{p.relative_to(PACKAGE)}" for p in (PACKAGE, *PACKAGE.rglob("*"))]
 
 
 def is_there(name: str) -> bool:
     """Whether a path of the tree ends so; `*` stands for anything."""
-    return name in FOREIGN or any(fnmatch.fnmatch(f, f"*/{name.rstrip('/')}") for f in FILES)
+    pattern = f"*/{name.rstrip('/')}"
+    return name in FOREIGN or any(fnmatch.fnmatch(f.rstrip("/."), pattern) for f in FILES)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
