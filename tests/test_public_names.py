@@ -26,6 +26,17 @@ def load(name: str) -> ModuleType:
         pytest.skip(f"{name} needs {missing.name}")
 
 
+def parts_without_docstring(cls: type) -> list[str]:
+    """Methods and properties of a class, but for the fields of a record."""
+    return [
+        part
+        for part, found in vars(cls).items()
+        if not part.startswith("_") and not inspect.ismemberdescriptor(found)
+        if callable(found) or isinstance(found, property | classmethod | staticmethod)
+        if not inspect.getdoc(getattr(cls, part))
+    ]
+
+
 @pytest.mark.parametrize("name", ["caffe2op", *MODULES, *LIBRARIES])
 def test_dir_shows_what_is_public(name: str) -> None:
     module = load(name)
@@ -48,6 +59,8 @@ def test_each_public_name_is_there_and_says_what_it_is(name: str) -> None:
         if inspect.isclass(thing) or inspect.isroutine(thing):
             assert inspect.getdoc(thing), f"{name}.{public} has no docstring"
             assert not public.startswith("_")
+        if inspect.isclass(thing):
+            assert [f"{public}.{part}" for part in parts_without_docstring(thing)] == []
 
 
 def test_the_reference_has_every_public_module() -> None:
