@@ -116,8 +116,3 @@ def maker_of(op: OperatorDef) -> Maker | None:
     if op.type not in _makers:
         raise NoGradientError("has no gradient")
     return _makers[op.type]
-
-
-def has_gradient(op: OperatorDef) -> bool:
-    """Whether the operator can be differentiated, or need not be."""
-    return op.type in _makers and schema.is_registered(op.type)
