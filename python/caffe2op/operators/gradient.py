@@ -15,8 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from caffe2op.operators import schema
-
 if TYPE_CHECKING:
     from caffe2op.core.defs import OperatorDef
     from caffe2op.core.names import BlobReference
