@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from caffe2op import core, workspace
+from together import together
 
 
 def run(function, inputs=(), outputs=()) -> None:
@@ -196,11 +197,7 @@ def test_runs_on_several_threads_raise_their_own_exceptions() -> None:
         except ValueError as error:
             results[threading.get_ident()] = error.args[0]
 
-    threads = [threading.Thread(target=call) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(*[call] * 4)
     assert len(results) == 4
     assert all(key == value for key, value in results.items())
 
@@ -223,14 +220,18 @@ def test_no_signal_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     net = core.Net("net")
     net.Python(lambda i, o: o[0].feed(i[0].data + i[1].data))(["x", "mine"], ["y"])
     workspace.CreateNet(net)
+
+    def run_until_rung(seconds: float) -> None:
+        until = time.monotonic() + 20
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        while time.monotonic() < until and not lost:
+            workspace.RunNet(net)
+
     before = signal.signal(signal.SIGALRM, ring)
     try:
         for k in range(300):
-            until = time.monotonic() + 20
             with pytest.raises(Rung):
-                signal.setitimer(signal.ITIMER_REAL, 1e-4 + k * 1e-6)
-                while time.monotonic() < until and not lost:
-                    workspace.RunNet(net)
+                run_until_rung(1e-4 + k * 1e-6)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
