@@ -1,5 +1,5 @@
-"""Each test has the default workspace to itself, empty; and Ctrl-C, which a shell without job control
-has ignored by what it starts in the background."""
+"""Each test has the default workspace to itself, empty; and Ctrl-C, which a shell without job
+control has ignored by what it starts in the background."""
 
 import signal
 from collections.abc import Iterator
