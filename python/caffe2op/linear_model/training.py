@@ -132,7 +132,7 @@ class Trainer:
             self._shared["values"] = rows.values
         self._workers = [Worker(weights, batches) for _ in range(settings.workers)]
         self._workspace = Workspace("linear_model")
-        self._train, self._finish = self._steps(settings, batch)
+        self._plan = self._steps(settings, batch)
 
     @property
     def weights(self) -> Array:
@@ -154,8 +154,7 @@ class Trainer:
             worker.loss[:] = 0
             worker.ledger[:] = 0
             worker.ledger[BASE] = self._done
-        self._workspace.run_plan(self._train)
-        self._workspace.run_plan(self._finish)
+        self._workspace.run_plan(self._plan)
         self._done += self._limit
         self._count_all()
         if self._averaged:
@@ -165,19 +164,16 @@ class Trainer:
         return float(sum(worker.loss[0] for worker in self._workers)) / self._limit
 
     def _count_all(self) -> None:
-        ledgers = np.stack([worker.ledger for worker in self._workers])
-        sent, check = ledgers[:, SENT].sum(), ledgers[:, SENT_SUM].sum()  # modulo 2^64
-        if (
-            sent != self._limit
-            or (ledgers[:, RECEIVED] != sent).any()
-            or (ledgers[:, RECEIVED_SUM] != check).any()
+        ledgers = [worker.ledger.tolist() for worker in self._workers]
+        sent = sum(ledger[SENT] for ledger in ledgers)
+        check = sum(ledger[SENT_SUM] for ledger in ledgers) % 2**64
+        if sent != self._limit or any(
+            ledger[RECEIVED] != sent or ledger[RECEIVED_SUM] % 2**64 != check for ledger in ledgers
         ):
-            raise LostError(f"of {self._limit} rows the workers' ledgers have {ledgers.tolist()}")
+            raise LostError(f"of {self._limit} rows the workers' ledgers have {ledgers}")
 
-    def _steps(
-        self, settings: Settings, batch: int
-    ) -> tuple[core.ExecutionStep, core.ExecutionStep]:
-        """What trains, and what applies the rest when no worker trains any more."""
+    def _steps(self, settings: Settings, batch: int) -> core.ExecutionStep:
+        """What trains, and then, when no worker trains any more, applies the rest."""
 
         def share(name: str, array: Array) -> None:
             def fill(blob: Blob) -> None:
@@ -210,4 +206,4 @@ class Trainer:
             nets.append(net)
             steps.append(core.execution_step(f"work_{k}", net, should_stop_blob=f"done_{k}"))
         train = core.execution_step("train", steps, concurrent_substeps=True)
-        return train, core.execution_step("finish", nets)
+        return core.execution_step("run", [train, core.execution_step("finish", nets)])
