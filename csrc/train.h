@@ -145,8 +145,8 @@ static inline float float_of(uint32_t bits) {
     return x;
 }
 
-/* e^x to 2e-7 of itself, between e^-87 and e^87; not a number stays so. A row waits for it, and for
- * expf, which saves its caller's sums first, it waits longer. 2^n comes from the bits of n, and
+/* e^x to (2 + |x|) * 1e-7 of itself, between e^-87 and e^87; not a number stays so. A row waits for
+ * it, and for expf, which saves its caller's sums first, longer. 2^n comes from the bits of n, and
  * 2^f, |f| <= 0.5, from the polynomial of degree 5 with the least relative error, 8e-8. */
 INLINE float exponential(float x, const shape s) {
     x = x < -87 ? -87 : x > 87 ? 87 : x;

@@ -25,9 +25,11 @@
  * from one cursor) and state of its own. Wait-free: nobody waits for anybody; the batch of a worker
  * that sleeps is applied by the others when it is there, whatever came in between.
  *
- * Staleness: the weights that a row is scored with hold every batch that was marked before its
- * worker took its own, but the newest, which is applied row by row meanwhile. What they lack is
- * what others do during one batch; so the batch is what bounds it.
+ * Staleness: when a worker begins a batch, its weights hold every batch that was marked, but the
+ * newest, which is applied row by row between its own. So a row lacks at most one unfinished batch
+ * of each other worker and one more: workers * batch rows; and what others do while its own batch
+ * runs, about as much again. (A worker that the system puts to sleep in the middle of a batch is
+ * the exception, for the rest of that one batch.)
  *
  * The count: the ledger has how many slopes the worker sent and received, its own included, and the
  * sum of position * bits of each. After a run all workers' received must equal the sum of all sent.

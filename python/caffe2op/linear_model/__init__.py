@@ -1,13 +1,15 @@
-"""Linear models on sparse rows, trained by several threads at once, nothing lost.
+"""Linear models on sparse rows, trained by several threads or processes at once, nothing lost.
 
 `SharedSGDClassifier` and `SharedSGDRegressor` are scikit-learn estimators and need it, the extra
-`sklearn`; it is imported when one of them is first asked for. `Trainer` needs NumPy only.
+`sklearn`; it is imported when one of them is first asked for. `Trainer`, of threads, and
+`ProcessTrainer` need NumPy only.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from caffe2op.linear_model.processes import ProcessTrainer
 from caffe2op.linear_model.training import LostError, Rows, Settings, Trainer
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LostError",
+    "ProcessTrainer",
     "Rows",
     "Settings",
     "SharedSGDClassifier",

@@ -56,7 +56,7 @@ _PARAMETERS = """
     random_state : of the shuffling.
     n_jobs : most threads; None is 1 (or what joblib's context says), -1 all processors. Each has
         1024 rows or more: with less, waking it takes longer than what it would do.
-    batch_size : rows that a worker takes at a time; None: by the number of rows, 128 at most, and
+    batch_size : rows that a worker takes at a time; None: by the number of rows, 192 at most, and
         with step="sgd" fewer where rows are long or steps are large, which bear less delay. What
         weights lack of the other workers' steps is about one batch of each.
 """
