@@ -77,6 +77,16 @@ def test_partial_fit_goes_on() -> None:
     assert not np.array_equal(again.coef_, parts.coef_)
 
 
+def test_adagrad_begins_with_the_accumulators_it_is_given() -> None:
+    """One row of one feature: the step is the rate times g / sqrt(initial + g * g)."""
+    X, y = [[1.0], [1.0]], [0.0, 2.0]
+    model = SharedSGDRegressor(
+        learning_rate=0.5, initial_accumulator_value=5.0, alpha=0, fit_intercept=False,
+        shuffle=False,
+    ).partial_fit(X, y)  # fmt: skip
+    assert model.coef_[0] == pytest.approx(0.5 * 2 / np.sqrt(5 + 4), rel=1e-4)
+
+
 def test_probabilities() -> None:
     X, y = load_iris(return_X_y=True)
     many = SharedSGDClassifier(random_state=0).fit(X, y)
@@ -97,6 +107,10 @@ def test_probabilities() -> None:
         ({"step": "adam"}, "step must be"),
         ({"learning_rate": 0}, "learning_rate must be a number greater than 0, got 0"),
         ({"learning_rate": "fast"}, "learning_rate must be"),
+        (
+            {"initial_accumulator_value": -1},
+            "initial_accumulator_value must be a number at least 0",
+        ),
         ({"alpha": -1}, "alpha must be a number at least 0"),
         ({"decay": float("nan")}, "decay must be"),
         ({"max_iter": 0}, "max_iter must be a number at least 1"),
