@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from caffe2op.core.names import BlobLike, BlobReference, Blobs, references
+from caffe2op.core.net import Net
 from caffe2op.model_helper import ModelHelper
 
 Init = tuple[str, dict[str, Any]]
@@ -28,6 +29,7 @@ def fc(
 ) -> BlobReference:
     """A fully connected layer: parameters blob_out_w (dim_out, dim_in) and blob_out_b (dim_out,),
     zero at first."""
+    _net(model)
     weight = model.create_param(
         f"{blob_out}_w", (dim_out, dim_in), weight_init[0], **weight_init[1]
     )
@@ -67,7 +69,7 @@ def dropout(
 ) -> BlobReference:
     """A random part of the elements becomes 0 in training; with is_test nothing changes."""
     (source,) = references(blob_in)
-    name = blob_out or model.net.NextName("Dropout")
+    name = blob_out or _net(model).NextName("Dropout")
     out, _ = model.net.Dropout(
         [source], [name, f"{name}_mask"], ratio=ratio, is_test=is_test, **args
     )
@@ -79,7 +81,7 @@ def concat(
     model: ModelHelper, blobs_in: Blobs, blob_out: str | None = None, axis: int = 1
 ) -> BlobReference:
     """Blobs side by side along a dimension."""
-    name = blob_out or model.net.NextName("Concat")
+    name = blob_out or _net(model).NextName("Concat")
     out, _ = model.net.Concat(references(blobs_in), [name, f"{name}_split_info"], axis=axis)
     result: BlobReference = out
     return result
@@ -101,6 +103,7 @@ def embedding(
 ) -> BlobReference:
     """Sums of rows of a table, parameter blob_out_w (rows, dim): for each of `lengths` the next so
     many of `indices`. Its gradient is rows only."""
+    _net(model)
     table = model.create_param(f"{blob_out}_w", (rows, dim), weight_init[0], **weight_init[1])
     return _one(model, "SparseLengthsSum", [table, indices, lengths], blob_out)
 
@@ -114,13 +117,22 @@ def softmax_with_loss(
 ) -> tuple[BlobReference, BlobReference]:
     """Probabilities, blob `name`, and the loss, blob name_loss: the mean of -log(probability of
     the label), times scale."""
-    softmax, loss = model.net.SoftmaxWithLoss([logits, labels], [name, f"{name}_loss"], scale=scale)
+    softmax, loss = _net(model).SoftmaxWithLoss(
+        [logits, labels], [name, f"{name}_loss"], scale=scale
+    )
     return softmax, loss
+
+
+def _net(model: ModelHelper) -> Net:
+    """The model's net; TypeError where something else stands in its place."""
+    if not isinstance(model, ModelHelper):
+        raise TypeError(f"model: {model!r} given; accepted: a ModelHelper, before the blobs")
+    return model.net
 
 
 def _one(
     model: ModelHelper, type_: str, inputs: Blobs, blob_out: str | None, **args: Any
 ) -> BlobReference:
     outputs = None if blob_out is None else [blob_out]
-    result: BlobReference = getattr(model.net, type_)(inputs, outputs, **args)
+    result: BlobReference = getattr(_net(model), type_)(inputs, outputs, **args)
     return result
