@@ -11,9 +11,10 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from caffe2op.interop.memory import keep_freed_memory
 from caffe2op.interop.parameters import SharedParameters
 
-__all__ = ["SharedParameters"]
+__all__ = ["SharedParameters", "keep_freed_memory"]
 
 _LIBRARIES = ("jax", "tensorflow", "torch")
 
