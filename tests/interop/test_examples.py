@@ -31,4 +31,6 @@ def test_torch_branches_give_the_same_scores(capsys: pytest.CaptureFixture[str])
 
 def test_tensorflow_loses_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     out = run("tensorflow_async_sgd", "tensorflow", "--steps", "5", capsys=capsys)
-    assert re.search(r"10 of 10 updates", out)
+    found = re.search(r"([0-9,]+) of ([0-9,]+) updates", out)
+    assert found is not None
+    assert found[1] == found[2] == f"{2 * 5 * (65 * 64 + 65 * 64 + 65 * 10):,}"

@@ -28,6 +28,8 @@ import numpy.typing as npt
 
 from caffe2op import core, workspace
 from caffe2op.asyncnet import AsyncNet, AsyncNetBarrier
+from caffe2op.examples.hogwild import seed
+from caffe2op.examples.interrupt import interruptible
 from caffe2op.workspace import BlobView
 
 Floats = npt.NDArray[np.float32]
@@ -119,11 +121,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--hidden", type=int, default=500, help="features of each tower")
     parser.add_argument("--batch", type=int, default=64, help="digits in one run of the net")
     parser.add_argument("--inflight", type=int, default=4, help="runs at the same time")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument(
         "--out", type=Path, default=Path(), help="folder for trace.json, net.svg and net.dot"
     )
     options = parser.parse_args(arguments)
+    if options.out.exists() and not options.out.is_dir():
+        parser.error(f"--out must be a folder, and {options.out} is none")
     for name in ("hidden", "batch", "inflight"):
         if getattr(options, name) < 1:
             parser.error(f"--{name} must be 1 or more, got {getattr(options, name)}")
@@ -175,4 +179,4 @@ def run(options: argparse.Namespace, images: Floats, digits: npt.NDArray[np.int6
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(interruptible(main))

@@ -9,7 +9,8 @@ The same function, smoothstep (t = clip(x, 0, 1), y = t^2 (3 - 2 t)), as an oper
     Python     a Python function on NumPy views: it takes the GIL, the others never do
 
 each in a few lines, and what an element costs, beside NumPy without any operator. Whatever of
-these is not installed is left out.
+these is not installed is left out: `pip install ".[kernels]"` has all but the C compiler that the
+cffi and ctypes ones call.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ import numpy as np
 import numpy.typing as npt
 
 from caffe2op import core, workspace
+from caffe2op.examples.hogwild import positive_int
+from caffe2op.examples.interrupt import interruptible
 
 Array = npt.NDArray[np.float32]
 
@@ -188,8 +191,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument("--rounds", type=int, default=31, help="default: %(default)s")
-    p.add_argument("--sizes", type=int, nargs="+", default=[1000, 1_000_000], metavar="N")
+    p.add_argument("--rounds", type=positive_int, default=31, help="default: %(default)s")
+    p.add_argument("--sizes", type=positive_int, nargs="+", default=[1000, 1_000_000], metavar="N")
     args = p.parse_args(argv)
     figures: dict[int, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -210,4 +213,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(interruptible(main))

@@ -15,7 +15,7 @@ from statistics import median
 
 from caffe2op.examples import mlp_processes, mlp_training
 from caffe2op.examples.datasets import EXTRA, DataError, digit_images
-from caffe2op.examples.hogwild import cpus, positive, positive_int
+from caffe2op.examples.hogwild import cpus, positive, positive_int, seed
 from caffe2op.examples.mlp_training import Curve, Settings
 
 DESCRIPTION = """\
@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--epochs", type=positive_int, default=20, help="default: %(default)s")
     p.add_argument("--batch", type=positive_int, default=64, help="default: %(default)s")
     p.add_argument("--lr", type=positive, default=0.2, help="default: %(default)s")
-    p.add_argument("--seed", type=int, default=0, help="of the weights and batches (default: 0)")
+    p.add_argument("--seed", type=seed, default=0, help="of the weights and batches (default: 0)")
     p.add_argument("--repeats", type=positive_int, default=3, help="default: %(default)s")
     p.add_argument(
         "--plot",
@@ -145,6 +145,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"accuracy against time: {args.plot}")
         except ImportError:
             print(f"no picture: it needs matplotlib, {EXTRA}")
+        except OSError as error:
+            print(f"no picture: {error}", file=sys.stderr)
+            return 1
     return 0
 
 

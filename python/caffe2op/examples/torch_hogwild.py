@@ -34,8 +34,9 @@ try:
     from torch import nn
     from torch.nn import functional as F
 except ImportError as missing:
-    sys.exit(f"{missing}: this example needs torch and scikit-learn")
+    sys.exit(f"{missing}: this example needs what caffe2op[torch] installs")
 
+from caffe2op.examples.interrupt import interruptible
 from caffe2op.interop import SharedParameters, keep_freed_memory
 from caffe2op.interop.torch import AtomicSGD, bind, share
 
@@ -89,8 +90,11 @@ class Crew:
             )
             for k in range(n)
         ]
+        # Ctrl-C reaches all of us: the children ignore it, as they inherit, and we end them.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         for process in self._workers:
             process.start()
+        signal.signal(signal.SIGINT, before)
 
     def run(self) -> float:
         """Seconds of one round, from the moment that all are ready until all are done."""
@@ -127,7 +131,6 @@ def train(
     stop: Any,
 ) -> None:
     """One worker: in each round `steps` batches of its own choice."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
     torch.manual_seed(seed)
     torch.set_num_threads(1)  # the workers are what runs in parallel
     x, y, _, _ = digits()
@@ -243,28 +246,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if getattr(options, name) < 1:
             parser.error(f"--{name} must be 1 or more, got {getattr(options, name)}")
 
-    try:
-        work = Work(options.batch, options.steps, options.alike)
-        with sides(options.workers, work) as both:
-            for _ in range(1 + options.rounds):
-                for side in both:
-                    side.run()
-            rows = options.workers * options.steps * options.batch
-            print(f"{'':24}{'rows/s':>9}{'accuracy':>10}{'sent':>15}{'arrived':>15}{'lost':>12}")
+    work = Work(options.batch, options.steps, options.alike)
+    with sides(options.workers, work) as both:
+        for _ in range(1 + options.rounds):
             for side in both:
-                print(
-                    f"{side.name:24}{rows / median(side.seconds[1:]):>9,.0f}"
-                    f"{accuracy(side.model):>10.1%}{side.sent:>15,}{side.arrived():>15,}"
-                    f"{side.sent - side.arrived():>12,}"
-                )
-            pairs = zip(*(side.seconds[1:] for side in both), strict=True)
-            ratio = median(theirs / ours for theirs, ours in pairs)
-            print(f"rows/s, caffe2op.interop / torch.multiprocessing: {ratio:.2f}")
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+                side.run()
+        rows = options.workers * options.steps * options.batch
+        print(f"{'':24}{'rows/s':>9}{'accuracy':>10}{'sent':>15}{'arrived':>15}{'lost':>12}")
+        for side in both:
+            print(
+                f"{side.name:24}{rows / median(side.seconds[1:]):>9,.0f}"
+                f"{accuracy(side.model):>10.1%}{side.sent:>15,}{side.arrived():>15,}"
+                f"{side.sent - side.arrived():>12,}"
+            )
+        pairs = zip(*(side.seconds[1:] for side in both), strict=True)
+        ratio = median(theirs / ours for theirs, ours in pairs)
+        print(f"rows/s, caffe2op.interop / torch.multiprocessing: {ratio:.2f}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(interruptible(main))
