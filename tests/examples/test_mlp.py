@@ -103,6 +103,13 @@ def test_the_command(
     assert "a batch of 63 cannot be divided among 2 replicas" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("seed", ["-1", "x"])
+def test_a_seed_is_a_whole_number(seed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        mlp.main(["--seed", seed])
+    assert f"--seed: must be a whole number of at least 0, got '{seed}'" in capsys.readouterr().err
+
+
 def test_real_digits_reach_97_percent() -> None:
     pytest.importorskip("sklearn")
     from caffe2op.examples.datasets import digit_images
