@@ -20,7 +20,7 @@ def keep_freed_memory() -> bool:
     good. Returns whether it could be told to: only glibc can.
 
     For processes whose steps free what the next ones allocate again; the same as starting them
-    with MALLOC_TRIM_THRESHOLD_ and MALLOC_MMAP_THRESHOLD_ in the environment. Does not block.
+    with ``MALLOC_TRIM_THRESHOLD_`` and ``MALLOC_MMAP_THRESHOLD_`` set. Does not block.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
