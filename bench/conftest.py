@@ -60,7 +60,7 @@ def pytest_benchmark_update_machine_info(
 # From one word to whole programs; the tables keep this order.
 ORDER = (
     "bench_scalar", "bench_mutex", "bench_bulk", "bench_nets", "bench_graphs", "bench_asyncnet",
-    "bench_hogwild", "bench_linear", "bench_mlp",
+    "bench_hogwild", "bench_linear", "bench_mlp", "bench_torch",
 )  # fmt: skip
 
 

@@ -125,7 +125,7 @@ int c2_binary(c2_context *c, const c2_inner loops[C2_DTYPES], int out_dtype) {
         if (loops[t]) dtypes |= C2_BIT(t);
     const c2_tensor *a = c2_in_of(c, 0, dtypes);
     if (!a) return C2_TYPE;
-    const c2_tensor *b = c2_in(c, 1, a->dtype);
+    const c2_tensor *b = c2_in_as(c, 1, a, 0);
     if (!b) return C2_TYPE;
     if (out_dtype < 0) out_dtype = a->dtype;
     const c2_inner loop = loops[a->dtype];

@@ -32,6 +32,14 @@ const c2_tensor *c2_in_of(c2_context *c, int i, unsigned dtypes) {
     return NULL;
 }
 
+const c2_tensor *c2_in_as(c2_context *c, int i, const c2_tensor *like, int k) {
+    const c2_tensor *x = c2_in(c, i, -1);
+    if (!x || x->dtype == like->dtype) return x;
+    c2_fail(c, C2_TYPE, "input %d: %s given, %s as input %d expected", i, C2_TEXT(x),
+            c2_dtype_name(like->dtype), k);
+    return NULL;
+}
+
 int c2_in_like(c2_context *c, int i, const c2_tensor *like, int k, const c2_tensor **x) {
     *x = c2_in(c, i, -1);
     if (!*x) return C2_TYPE;

@@ -27,6 +27,10 @@ int c2_same_shape(const c2_tensor *a, const c2_tensor *b);
 /* Input `i`, its dtype one of the list. NULL otherwise: return C2_TYPE. */
 const c2_tensor *c2_in_of(c2_context *c, int i, unsigned dtypes);
 
+/* Input `i`, with the dtype of `like`, which is input `k`: the message names both, since it may be
+ * the other that is wrong. NULL otherwise: return C2_TYPE. */
+const c2_tensor *c2_in_as(c2_context *c, int i, const c2_tensor *like, int k);
+
 /* Input `i`, with the dtype and shape of `like`, which is input `k`. On failure *x is not to be
  * used: return the status. */
 int c2_in_like(c2_context *c, int i, const c2_tensor *like, int k, const c2_tensor **x);

@@ -24,8 +24,9 @@ static int64_t product(const int64_t *shape, int from, int to) {
     return n;
 }
 
-static int as_matrix(c2_context *c, int i, int dtype, int64_t axis, matrix *x) {
-    x->t = dtype < 0 ? c2_in_of(c, i, C2_FLOATS) : c2_in(c, i, dtype);
+/* Input `i`, of one dtype with `like`, input 0, unless it is that itself. */
+static int as_matrix(c2_context *c, int i, const c2_tensor *like, int64_t axis, matrix *x) {
+    x->t = like ? c2_in_as(c, i, like, 0) : c2_in_of(c, i, C2_FLOATS);
     if (!x->t) return C2_TYPE;
     if (axis > x->t->ndim)
         return c2_fail(c, C2_SHAPE, "input %d: %s given, at least %lld dimensions expected", i,
@@ -37,12 +38,14 @@ static int as_matrix(c2_context *c, int i, int dtype, int64_t axis, matrix *x) {
 
 /* Arguments of FC and FCGradient: 0 axis, 1 axis_w. X (M, K), W (N, K). */
 static int fc_inputs(c2_context *c, matrix *x, matrix *w) {
-    int status = as_matrix(c, 0, -1, c->args[0].i, x);
-    if (!status) status = as_matrix(c, 1, x->t->dtype, c->args[1].i, w);
+    int status = as_matrix(c, 0, NULL, c->args[0].i, x);
+    if (!status) status = as_matrix(c, 1, x->t, c->args[1].i, w);
     if (!status && x->columns != w->columns)
         status =
-            c2_fail(c, C2_SHAPE, "input 1: W is %s, that is %lld columns; X is %s, that is %lld",
-                    C2_TEXT(w->t), (long long)w->columns, C2_TEXT(x->t), (long long)x->columns);
+            c2_fail(c, C2_SHAPE,
+                    "input 0: %s given, %lld rows of %lld; input 1, W, is %s, for rows of %lld",
+                    C2_TEXT(x->t), (long long)x->rows, (long long)x->columns, C2_TEXT(w->t),
+                    (long long)w->columns);
     return status;
 }
 
@@ -51,7 +54,7 @@ static int fc(c2_context *c) {
     matrix x = {0}, w = {0};
     int status = fc_inputs(c, &x, &w);
     if (status) return status;
-    const c2_tensor *b = c2_in(c, 2, x.t->dtype);
+    const c2_tensor *b = c2_in_as(c, 2, x.t, 0);
     if (!b) return C2_TYPE;
     if (b->ndim != 1 || b->size != w.rows)
         return c2_fail(c, C2_SHAPE, "input 2: b is %s, one for each of the %lld rows of W expected",
@@ -110,7 +113,7 @@ static int fc_gradient(c2_context *c) {
 /* A, B -> op(A) op(B). Arguments: 0 trans_a, 1 trans_b. */
 static int matmul(c2_context *c) {
     const c2_tensor *a = c2_in_of(c, 0, C2_FLOATS);
-    const c2_tensor *b = a ? c2_in(c, 1, a->dtype) : NULL;
+    const c2_tensor *b = a ? c2_in_as(c, 1, a, 0) : NULL;
     if (!b) return C2_TYPE;
     if (a->ndim != 2 || b->ndim != 2)
         return c2_fail(c, C2_SHAPE, "input %d: %s given, two dimensions expected", a->ndim == 2,

@@ -108,7 +108,7 @@ static void copy_part(const layout *at, char *whole, int64_t total, int64_t firs
 }
 
 static int joinable(c2_context *c, int i, const c2_tensor *first, int axis, const c2_tensor **x) {
-    *x = c2_in(c, i, first->dtype);
+    *x = c2_in_as(c, i, first, 0);
     if (!*x) return C2_TYPE;
     int fits = (*x)->ndim == first->ndim;
     for (int d = 0; fits && d < first->ndim; d++)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from caffe2op.core.names import BlobLike, BlobReference, Blobs, references
+from caffe2op.core.net import Net
 from caffe2op.model_helper import ModelHelper
 
 __all__ = [
@@ -49,6 +50,7 @@ def fc(
 ) -> BlobReference:
     """A fully connected layer, (N, dim_in) to (N, dim_out): x w^T + b with the parameters
     blob_out_w (dim_out, dim_in) and blob_out_b (dim_out,), which is zero at first."""
+    _net(model)
     weight = model.create_param(
         f"{blob_out}_w", (dim_out, dim_in), weight_init[0], **weight_init[1]
     )
@@ -90,7 +92,7 @@ def dropout(
     """In training each element becomes 0 with probability `ratio`, and the others are divided by
     1 - ratio; with is_test nothing changes."""
     (source,) = references(blob_in)
-    name = blob_out or model.net.NextName("Dropout")
+    name = blob_out or _net(model).NextName("Dropout")
     out, _ = model.net.Dropout(
         [source], [name, f"{name}_mask"], ratio=ratio, is_test=is_test, **args
     )
@@ -102,7 +104,7 @@ def concat(
     model: ModelHelper, blobs_in: Blobs, blob_out: str | None = None, axis: int = 1
 ) -> BlobReference:
     """Blobs side by side along dimension `axis`; the others must be alike."""
-    name = blob_out or model.net.NextName("Concat")
+    name = blob_out or _net(model).NextName("Concat")
     out, _ = model.net.Concat(references(blobs_in), [name, f"{name}_split_info"], axis=axis)
     result: BlobReference = out
     return result
@@ -124,6 +126,7 @@ def embedding(
 ) -> BlobReference:
     """Sums of rows of a table, parameter blob_out_w (rows, dim): for each of `lengths` (N,), int32,
     the next so many of `indices`, int32 or int64. Gives (N, dim). Its gradient is rows only."""
+    _net(model)
     table = model.create_param(f"{blob_out}_w", (rows, dim), weight_init[0], **weight_init[1])
     return _one(model, "SparseLengthsSum", [table, indices, lengths], blob_out)
 
@@ -138,13 +141,22 @@ def softmax_with_loss(
     """Probabilities (N, classes), blob `name`, and the loss (), blob name_loss: the mean of
     -log(probability of the label), times scale. labels: int32 or int64, one for each
     row."""
-    softmax, loss = model.net.SoftmaxWithLoss([logits, labels], [name, f"{name}_loss"], scale=scale)
+    softmax, loss = _net(model).SoftmaxWithLoss(
+        [logits, labels], [name, f"{name}_loss"], scale=scale
+    )
     return softmax, loss
+
+
+def _net(model: ModelHelper) -> Net:
+    """The model's net; TypeError where something else stands in its place."""
+    if not isinstance(model, ModelHelper):
+        raise TypeError(f"model: {model!r} given; accepted: a ModelHelper, before the blobs")
+    return model.net
 
 
 def _one(
     model: ModelHelper, type_: str, inputs: Blobs, blob_out: str | None, **args: Any
 ) -> BlobReference:
     outputs = None if blob_out is None else [blob_out]
-    result: BlobReference = getattr(model.net, type_)(inputs, outputs, **args)
+    result: BlobReference = getattr(_net(model), type_)(inputs, outputs, **args)
     return result

@@ -12,7 +12,9 @@ then `net` for each batch. Definitions only, as core.Net: nothing runs, nothing 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
+from typing import SupportsIndex
 
 from caffe2op.core.gradients import Gradient, GradientMap
 from caffe2op.core.names import BlobLike, BlobReference, ScopedBlobReference
@@ -48,11 +50,12 @@ class ModelHelper:
         self._first = params_of
 
     def create_param(
-        self, name: str, shape: Iterable[int], filler: str = "XavierFill", **args: object
+        self, name: str, shape: Iterable[SupportsIndex], filler: str = "XavierFill", **args: object
     ) -> BlobReference:
         """A parameter, in the current name scope, that `param_init_net` fills by the operator of
         type `filler`. ValueError for a name that is one already: to share a parameter, hand its
         reference on (add_param)."""
+        extents = [_extent(self.name, name, n) for n in shape]
         blob = ScopedBlobReference(name, self.net)
         if self._first is not None:
             return self.add_param(self._shared(blob, self._first.params))
@@ -60,7 +63,7 @@ class ModelHelper:
             raise ValueError(f"model {self.name!r} has a parameter {str(blob)!r} already")
         if self._seed is not None and filler in ("XavierFill", "UniformFill", "GaussianFill"):
             args = {"seed": (self._seed * 1_000_003 + len(self.params)) % 2**63, **args}
-        getattr(self.param_init_net, filler)([], [blob], shape=[int(n) for n in shape], **args)
+        getattr(self.param_init_net, filler)([], [blob], shape=extents, **args)
         return self.add_param(blob)
 
     def _shared(self, blob: BlobReference, params: list[BlobReference]) -> BlobReference:
@@ -96,3 +99,17 @@ class ModelHelper:
                 "parameters"
             )
         return gradients
+
+
+def _extent(model: str, parameter: str, given: SupportsIndex) -> int:
+    """A whole number of a parameter's shape: 64 / 2 is none."""
+    try:
+        extent = operator.index(given)
+    except TypeError:
+        extent = 0
+    if extent < 1:
+        raise ValueError(
+            f"model {model!r}: parameter {parameter!r}: a dimension of {given!r} given; accepted: "
+            "an int of 1 or more"
+        )
+    return extent

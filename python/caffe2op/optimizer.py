@@ -18,7 +18,9 @@ scope: replicas that share parameters have their own, which are theirs to write.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 from caffe2op.core.gradients import Gradient
@@ -26,6 +28,7 @@ from caffe2op.core.names import BlobLike, BlobReference, ScopedBlobReference
 from caffe2op.core.scopes import CurrentNameScope
 from caffe2op.model_helper import ModelHelper
 from caffe2op.operators.gradient import GradientSlice
+from caffe2op.operators.optimizer import MODES, POLICIES
 
 __all__ = ["build_adagrad", "build_adam", "build_sgd"]
 
@@ -46,10 +49,10 @@ def build_sgd(
 ) -> None:
     """Stochastic gradient descent, with momentum where it is not 0. ValueError for momentum on a
     parameter whose gradient is rows."""
-    build = _Builder(model, update, mutex)
+    build = _Builder(model, update, mutex, dense_only="momentum" if momentum else None)
     # MomentumSGDUpdate subtracts its step, the others add it.
     sign = 1.0 if momentum else -1.0
-    rate = build.rate(sign * base_learning_rate, policy, learning_rate)
+    rate = build.rate(base_learning_rate, policy, learning_rate, sign)
 
     def dense(param: BlobReference, grad: BlobReference) -> None:
         if not momentum:
@@ -65,8 +68,6 @@ def build_sgd(
         )
 
     def rows(param: BlobReference, grad: GradientSlice) -> None:
-        if momentum:
-            raise ValueError(f"momentum for {str(param)!r}, of which batches read a few rows only")
         one = build.one()
         model.net.ScatterWeightedSum([param, one, grad.indices, grad.values, rate], [param])
 
@@ -86,7 +87,7 @@ def build_adagrad(
     """Adagrad (J. Duchi, E. Hazan, Y. Singer, JMLR 2011), on rows alone where a gradient is
     rows."""
     build = _Builder(model, update, mutex)
-    rate = build.rate(-base_learning_rate, policy, learning_rate)
+    rate = build.rate(base_learning_rate, policy, learning_rate)
 
     def dense(param: BlobReference, grad: BlobReference) -> None:
         h = build.state(param, "squares")
@@ -112,8 +113,8 @@ def build_adam(
     **learning_rate: Any,
 ) -> None:
     """Adam (D. Kingma, J. Ba, ICLR 2015), for dense gradients: ValueError for one that is rows."""
-    build = _Builder(model, update, mutex)
-    rate = build.rate(-base_learning_rate, policy, learning_rate)
+    build = _Builder(model, update, mutex, dense_only="Adam")
+    rate = build.rate(base_learning_rate, policy, learning_rate)
 
     def dense(param: BlobReference, grad: BlobReference) -> None:
         m1, m2 = (build.state(param, name) for name in ("moment1", "moment2"))
@@ -126,27 +127,41 @@ def build_adam(
             epsilon=epsilon,
         )
 
-    def rows(param: BlobReference, grad: GradientSlice) -> None:
-        raise ValueError(f"Adam for {str(param)!r}, of which batches read a few rows only")
-
-    build.each(dense, rows)
+    build.each(dense)
 
 
 class _Builder:
     """What the optimizers have in common."""
 
-    def __init__(self, model: ModelHelper, update: str, mutex: BlobLike | None) -> None:
+    def __init__(
+        self,
+        model: ModelHelper,
+        update: str,
+        mutex: BlobLike | None,
+        dense_only: str | None = None,
+    ) -> None:
         if not model.param_to_grad:
             raise ValueError(
                 f"model {model.name!r} has no gradients: call AddGradientOperators first"
             )
+        if update not in MODES:
+            raise ValueError(f"update: {update!r} given; accepted: {', '.join(MODES)}")
         if mutex is not None and update != "locked":
             raise ValueError(f"a mutex goes with update='locked', got update={update!r}")
+        for param, gradient in model.param_to_grad.items():
+            if dense_only and isinstance(gradient, GradientSlice):
+                raise ValueError(
+                    f"{dense_only} for {str(param)!r}, of which batches read a few rows only"
+                )
         self._model = model
         self._update = update
         self._mutex = [] if mutex is None else [mutex]
         self._init = model.param_init_net
         self.iteration = self._kept("optimizer_iteration")
+        if model.net.BlobIsDefined(self.iteration):
+            raise ValueError(
+                f"model {model.name!r} has an optimizer already: a second one would step twice"
+            )
 
     def _kept(self, name: str) -> BlobReference:
         """A blob that the optimizer keeps from run to run."""
@@ -159,13 +174,22 @@ class _Builder:
             self._model.net.AddExternalInput(blob)
         return blob
 
-    def rate(self, base: float, policy: str, args: dict[str, Any]) -> BlobReference:
+    def rate(
+        self, base: float, policy: str, args: dict[str, Any], sign: float = -1.0
+    ) -> BlobReference:
+        """The learning rate as the steps read it: `sign * base`, times the policy's factor."""
+        if isinstance(base, bool) or not isinstance(base, Real) or not 0 < base < math.inf:
+            raise ValueError(
+                f"base_learning_rate: {base!r} given; accepted: a number above 0 (to descend)"
+            )
+        if policy not in POLICIES:
+            raise ValueError(f"policy: {policy!r} given; accepted: {', '.join(POLICIES)}")
         net = self._model.net
         self._init.ConstantFill([], [self.iteration], shape=[1], value=0, dtype="int64")
         self._ready(self.iteration)
         rate = self._kept("learning_rate")
         result: BlobReference = net.LearningRate(
-            [self.iteration], [rate], base_lr=base, policy=policy, **args
+            [self.iteration], [rate], base_lr=sign * float(base), policy=policy, **args
         )
         return result
 
@@ -188,13 +212,15 @@ class _Builder:
     def each(
         self,
         dense: Callable[[BlobReference, BlobReference], None],
-        rows: Callable[[BlobReference, GradientSlice], None],
+        rows: Callable[[BlobReference, GradientSlice], None] | None = None,
     ) -> None:
+        """The step of each parameter, by `rows` where its gradient is rows (`dense_only` has
+        refused that where there is none)."""
         gradients: dict[BlobReference, Gradient] = self._model.param_to_grad
         for param, gradient in gradients.items():
-            if isinstance(gradient, GradientSlice):
-                rows(param, gradient)
-            else:
+            if not isinstance(gradient, GradientSlice):
                 dense(param, gradient)
+            elif rows is not None:
+                rows(param, gradient)
         # After the steps: the first one is iteration 0.
         self._model.net.Iter([self.iteration], [self.iteration])

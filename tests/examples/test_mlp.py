@@ -109,6 +109,13 @@ def test_a_process_that_dies_is_an_error_at_once(data: Images, way: Any) -> None
         way(data, settings(2)._replace(lr="none"))
 
 
+@pytest.mark.parametrize("seed", ["-1", "x"])
+def test_a_seed_is_a_whole_number(seed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        mlp.main(["--seed", seed])
+    assert f"--seed: must be a whole number of at least 0, got '{seed}'" in capsys.readouterr().err
+
+
 def test_real_digits_reach_97_percent() -> None:
     pytest.importorskip("sklearn")
     from caffe2op.examples.datasets import digit_images

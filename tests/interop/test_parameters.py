@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import os
 import pickle
+import platform
 import subprocess
 import sys
 from functools import partial
+from threading import Barrier, Thread
+from typing import Any
 
 import numpy as np
 import pytest
@@ -155,3 +159,77 @@ def test_importing_the_package_imports_no_other_library() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
     )
     assert done.stdout == "[]\n", done.stderr
+
+
+@pytest.mark.parametrize("among", ["all", "adds"])
+def test_flat_adds_of_threads_lose_nothing(among: Any) -> None:
+    store = SharedParameters({"a": np.zeros((3, 7), np.float32), "b": np.zeros(5, np.float32)})
+    change = np.zeros(store.flat.shape, np.float32)
+    parts = store.parts(change)
+    parts["a"][:] = 1
+    parts["b"][:] = 2
+    workers, times, start = 3, 300, Barrier(3)
+
+    def work() -> None:
+        start.wait()
+        for _ in range(times):
+            store.add_flat(change, 0.5, among)
+
+    crew = [Thread(target=work) for _ in range(workers)]
+    for thread in crew:
+        thread.start()
+    for thread in crew:
+        thread.join()
+    assert (store["a"].array == workers * times / 2).all()
+    assert (store["b"].array == workers * times).all()
+
+
+def _add_flat(store: SharedParameters, times: int) -> None:
+    change = np.ones(store.flat.shape, np.float32)
+    for _ in range(times):
+        store.add_flat(change, among="adds")
+
+
+def test_flat_adds_of_processes_share_their_locks() -> None:
+    with SharedParameters({"w": np.zeros(40_000, np.float32)}, processes=True) as store:
+        spawn = multiprocessing.get_context("spawn")
+        crew = [spawn.Process(target=_add_flat, args=(store, 2000)) for _ in range(2)]
+        for process in crew:
+            process.start()
+        for process in crew:
+            process.join()
+            assert process.exitcode == 0
+        assert (store["w"].array == 4000).all()
+
+
+def test_flat_adds_refuse_what_does_not_fit() -> None:
+    store = SharedParameters({"w": np.zeros(3, np.float32)})
+    words = store.flat.size
+    with pytest.raises(ValueError, match="among: 'adders' given; accepted: 'all' or 'adds'"):
+        store.add_flat(np.ones(words, np.float32), among="adders")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=rf"values: shape \(3,\) given; accepted: \({words},\)"):
+        store.add_flat(np.ones(3, np.float32))
+    assert not store["w"].array.any()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc's mallopt")
+def test_freed_memory_is_kept() -> None:
+    """A block of 16 MB costs page faults when it comes anew from the system, and none else."""
+    code = (
+        "import resource, sys\n"
+        "from caffe2op.interop import keep_freed_memory\n"
+        "if sys.argv[1] == 'keep': assert keep_freed_memory()\n"
+        "def step(): b'x' * 2**24\n"
+        "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "step(); step(); before = faults()\n"
+        "for _ in range(20): step()\n"
+        "print(faults() - before)\n"
+    )
+
+    def faults(word: str, threshold: dict[str, str]) -> int:
+        command = [sys.executable, "-c", code, word]
+        return int(subprocess.check_output(command, env={**os.environ, **threshold}))
+
+    given_back = faults("give", {"MALLOC_MMAP_THRESHOLD_": "100000"})
+    assert given_back >= 20  # one for each 4 KB, or one for each huge page
+    assert faults("keep", {}) < given_back / 2

@@ -83,7 +83,8 @@ def test_a_parameter_without_a_gradient_is_left_alone() -> None:
     assert torch.equal(one[2].bias, before)
 
 
-def test_threads_lose_nothing() -> None:
+@pytest.mark.parametrize("among", ["all", "adds"])
+def test_threads_lose_nothing(among: Any) -> None:
     one = model()
     with torch.no_grad():
         for p in one.parameters():
@@ -92,7 +93,7 @@ def test_threads_lose_nothing() -> None:
 
     def work() -> None:
         replica = bind(copy.deepcopy(one), store)
-        optimizer = AtomicSGD(replica, store, lr=1.0)
+        optimizer = AtomicSGD(replica, store, lr=1.0, among=among)
         for p in replica.parameters():
             p.grad = torch.full_like(p, -1.0)
         for _ in range(steps):
@@ -128,6 +129,63 @@ def test_share_refuses_what_is_not_float_or_not_here() -> None:
         share(model().half())
     with pytest.raises(TypeError, match="on meta"):
         share(nn.Linear(2, 2, device="meta"))
+
+
+@pytest.mark.parametrize("zero", ["optimizer", "module", "none"])
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_gradients_are_torchs_however_they_are_reset(zero: str, momentum: float) -> None:
+    """By this optimizer, by the module (to None), or not at all: then they add up."""
+    ours, theirs = model(), model()
+    mine = AtomicSGD(ours, share(ours), lr=0.05, momentum=momentum)
+    reference = torch.optim.SGD(theirs.parameters(), lr=0.05, momentum=momentum)
+    for _ in range(4):
+        for one, optimizer in ((ours, mine), (theirs, reference)):
+            if zero != "none":
+                (optimizer if zero == "optimizer" else one).zero_grad()
+            loss_of(one).backward()
+            loss_of(one).backward()
+            optimizer.step()
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_sparse_gradients_arrive() -> None:
+    table = nn.Embedding(5, 2, sparse=True)
+    before = table.weight.detach().clone()
+    optimizer = AtomicSGD(table, share(table), lr=1.0)
+    for _ in range(2):
+        table(torch.tensor([1, 3, 3])).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    expected = before - 2 * torch.tensor([0.0, 1, 0, 2, 0]).unsqueeze(1)
+    torch.testing.assert_close(table.weight.detach(), expected)
+
+
+def test_a_module_of_another_store_is_refused() -> None:
+    with pytest.raises(KeyError, match="only one of module and store has"):
+        AtomicSGD(nn.Linear(2, 2), share(model()), lr=0.1)
+    one = model()
+    with pytest.raises(ValueError, match="among: 'some' given; accepted: 'all' or 'adds'"):
+        AtomicSGD(one, share(one), lr=0.1, among="some")  # type: ignore[arg-type]
+
+
+def test_tensors_are_fed_as_arrays() -> None:
+    for x in (torch.rand(2, 3), torch.arange(6).reshape(2, 3).T, torch.tensor(1.5)):
+        workspace.FeedBlob("torch_fed", x)
+        fed = workspace.FetchBlob("torch_fed")
+        assert isinstance(fed, np.ndarray)
+        np.testing.assert_array_equal(fed, x.numpy())
+        x.zero_()
+        assert fed.any()
+    for wrong, says in (
+        (torch.rand(2, requires_grad=True), "detach"),
+        (torch.rand(2, device="meta"), "meta"),
+        (torch.rand(2).bfloat16(), "torch.Tensor that gives no NumPy array"),
+        (torch.eye(2).to_sparse(), "strided"),
+    ):
+        with pytest.raises(TypeError, match=rf"blob 'torch_fed': value: .*{says}"):
+            workspace.FeedBlob("torch_fed", wrong)
+    assert workspace.FetchBlob("torch_fed") == 1.5
 
 
 @pytest.mark.parametrize(("name", "value"), [("lr", 0.0), ("lr", float("nan")), ("momentum", 1.0)])

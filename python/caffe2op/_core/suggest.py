@@ -6,13 +6,19 @@ import difflib
 from collections.abc import Iterable
 
 
+def near(given: str, accepted: Iterable[str]) -> str | None:
+    """The accepted name that is nearly the given one, or None."""
+    folded = {k.lower(): k for k in accepted}
+    found = difflib.get_close_matches(str(given).lower(), folded, n=1, cutoff=0.6)
+    return folded[found[0]] if found else None
+
+
 def suggest(given: str, accepted: Iterable[str]) -> str:
     """ "; did you mean 'x'?" for a near miss, else what is accepted when that is short, else ''."""
     known = list(accepted)
-    folded = {k.lower(): k for k in known}
-    near = difflib.get_close_matches(str(given).lower(), folded, n=1, cutoff=0.6)
-    if near:
-        return f"; did you mean {folded[near[0]]!r}?"
+    close = near(given, known)
+    if close is not None:
+        return f"; did you mean {close!r}?"
     if known and len(known) <= 20:
         return f"; accepted: {', '.join(known)}"
     return ""

@@ -9,7 +9,8 @@ The same function, smoothstep (t = clip(x, 0, 1), y = t^2 (3 - 2 t)), as an oper
     Python     a Python function on NumPy views: it takes the GIL, the others never do
 
 each in a few lines, and what an element costs, beside NumPy without any operator. Whatever of
-these is not installed is left out.
+these is not installed is left out: `pip install ".[kernels]"` has all but the C compiler that the
+cffi and ctypes ones call.
 """
 
 from __future__ import annotations

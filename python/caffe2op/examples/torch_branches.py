@@ -17,10 +17,11 @@ try:
     import torch
     from torch import nn
 except ImportError as missing:
-    sys.exit(f"{missing}: this example needs torch")
+    sys.exit(f"{missing}: this example needs what caffe2op[torch] installs")
 
 from caffe2op import core, workspace
 from caffe2op.asyncnet import AsyncNet
+from caffe2op.examples.command_line import interruptible
 from caffe2op.interop.torch import as_operator
 
 EXPERTS = 4
@@ -74,6 +75,7 @@ def best_of(run: Callable[[], Any], repeats: int) -> float:
     return 1e3 * min(times)
 
 
+@interruptible
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m caffe2op.examples.torch_branches",
@@ -104,6 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(net.profile())
     print(f"\nloop over the experts   {loop:8.2f} ms")
     print(f"AsyncNet, {net.workers} workers     {side_by_side:8.2f} ms, the same scores: {same}")
+    print(f"AsyncNet / loop         {side_by_side / loop:8.2f}")
     return 0
 
 

@@ -15,11 +15,12 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from caffe2op.interop.memory import keep_freed_memory
 from caffe2op.interop.parameters import SharedParameters
 
 _LIBRARIES = ("jax", "tensorflow", "torch")
 
-__all__ = ["SharedParameters"]
+__all__ = ["SharedParameters", "keep_freed_memory"]
 
 
 def __getattr__(name: str) -> Any:

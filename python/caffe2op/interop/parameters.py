@@ -2,14 +2,15 @@
 
 The buffer is the parameters one after the other, each at the beginning of a cache line, so that
 two of them never share one. It belongs to this process, or is named shared memory that other
-processes attach to when they get the object as an argument.
+processes attach to when they get the object as an argument. Locks for those who add to all of it
+among themselves lie beside it, in memory of the same kind.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,10 @@ from caffe2op._core.suggest import suggest
 from caffe2op.atomics import AtomicArray, SharedArray
 
 _LINE = 64  # bytes of a cache line, on the processors that we know
+_LOCKS = 64  # each for one in 64 stretches of 64 KB of the buffer
+
+Among = Literal["all", "adds"]
+"""Towards whom an add loses nothing: everybody, or those who add so too."""
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -43,24 +48,35 @@ class SharedParameters(Mapping[str, AtomicArray]):
         dtype = _common_dtype(arrays)
         self._shapes: Shapes = {name: array.shape for name, array in arrays.items()}
         words = sum(_padded(shape, dtype) for shape in self._shapes.values())
-        self._shared = SharedArray.create(words, dtype) if processes else None
-        self._lay_out(_aligned(words, dtype) if self._shared is None else self._shared.array)
+        self._shared: SharedArray | None = None
+        self._shared_locks: SharedArray | None = None
+        if processes:
+            self._shared = SharedArray.create(words, dtype)
+            self._shared_locks = SharedArray.create(_LOCKS, np.int64)
+            self._lay_out(self._shared.array, self._shared_locks.array)
+        else:
+            self._lay_out(_aligned(words, dtype), np.zeros(_LOCKS, np.int64))
         for name, array in arrays.items():
             self._views[name].array[...] = array
 
-    def _lay_out(self, flat: npt.NDArray[Any]) -> None:
+    def _lay_out(self, flat: npt.NDArray[Any], locks: npt.NDArray[Any]) -> None:
         self._flat = flat
-        self._views: dict[str, AtomicArray] = {}
-        begin = 0
+        self._whole, self._locks = AtomicArray(flat), AtomicArray(locks)
+        self._views = {name: AtomicArray(part) for name, part in self.parts(flat).items()}
+
+    def parts(self, flat: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+        """Views of an array with as many elements as `flat`: by name, the part of each parameter,
+        in its shape."""
+        views, begin = {}, 0
         for name, shape in self._shapes.items():
-            part = flat[begin : begin + _count(shape)].reshape(shape)
-            self._views[name] = AtomicArray(part)
+            views[name] = flat[begin : begin + _count(shape)].reshape(shape)
             begin += _padded(shape, flat.dtype)
+        return views
 
     @property
     def flat(self) -> AtomicArray:
         """The whole buffer, in the order of the names, with the gaps that fill cache lines."""
-        return AtomicArray(self._flat)
+        return self._whole
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -95,6 +111,24 @@ class SharedParameters(Mapping[str, AtomicArray]):
         for view, value in given:
             view.add(value, scale)
 
+    def add_flat(self, values: npt.NDArray[Any], scale: float = 1.0, among: Among = "all") -> None:
+        """Add `scale * values` to the whole buffer, `values` being laid out as `flat` is: `parts`
+        gives the parameters' places in it. `among`, towards whom nothing is lost:
+
+        - "all": everybody, each element being added atomically.
+        - "adds": all who add so to this store, in any thread and process. As fast as `+=`: plain
+          adds, under a lock for each 64 KB. **Not** anything else that writes meanwhile.
+
+        ValueError for another shape or `among`, TypeError for another dtype. OwnerDiedError, with
+        "adds", as AtomicArray.add. Releases the GIL; waits with "adds" only, for others' adds.
+        """
+        self._whole.add(values, np.asarray(scale, self.dtype), among=self._locks_of(among))
+
+    def _locks_of(self, among: Among) -> Literal["all"] | AtomicArray:
+        if among not in ("all", "adds"):
+            raise ValueError(f"among: {among!r} given; accepted: 'all' or 'adds'")
+        return self._locks if among == "adds" else "all"
+
     def copy(self) -> dict[str, npt.NDArray[Any]]:
         """The values now, as arrays of their own. Each element is read whole, all of them not at
         one moment. Releases the GIL."""
@@ -116,8 +150,9 @@ class SharedParameters(Mapping[str, AtomicArray]):
     def close(self) -> None:
         """Let go of shared memory, and in the process that made it remove its name. Views that
         exist stay good."""
-        if self._shared is not None:
-            self._shared.close()
+        for memory in (self._shared, self._shared_locks):
+            if memory is not None:
+                memory.close()
 
     def __enter__(self) -> SharedParameters:
         return self
@@ -130,17 +165,17 @@ class SharedParameters(Mapping[str, AtomicArray]):
     ) -> None:
         self.close()
 
-    def __getstate__(self) -> tuple[SharedArray, Shapes]:
-        if self._shared is None:
+    def __getstate__(self) -> tuple[SharedArray, SharedArray, Shapes]:
+        if self._shared is None or self._shared_locks is None:
             raise TypeError(
                 "these parameters are memory of this process, and cannot be pickled; make them "
                 "with processes=True"
             )
-        return self._shared, self._shapes
+        return self._shared, self._shared_locks, self._shapes
 
-    def __setstate__(self, state: tuple[SharedArray, Shapes]) -> None:
-        self._shared, self._shapes = state
-        self._lay_out(self._shared.array)
+    def __setstate__(self, state: tuple[SharedArray, SharedArray, Shapes]) -> None:
+        self._shared, self._shared_locks, self._shapes = state
+        self._lay_out(self._shared.array, self._shared_locks.array)
 
     def __repr__(self) -> str:
         where = "memory of this process" if self._shared is None else self._shared.name

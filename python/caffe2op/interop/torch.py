@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import nn
 
 from caffe2op.interop.conversion import array_operator
-from caffe2op.interop.parameters import SharedParameters
+from caffe2op.interop.parameters import Among, SharedParameters
 from caffe2op.operators.schema import PythonFunction
 
 __all__ = ["AtomicSGD", "as_operator", "bind", "share"]
@@ -53,10 +54,7 @@ def bind(module: M, store: SharedParameters) -> M:
     the module. KeyError, TypeError or ValueError where they differ: nothing is changed then."""
     views = {name: torch.from_numpy(view.array) for name, view in store.items()}
     own = dict(module.named_parameters())
-    if own.keys() != views.keys():
-        raise KeyError(
-            f"module: only one of module and store has {sorted(own.keys() ^ views.keys())}"
-        )
+    _check_names(own, store)
     for name, parameter in own.items():
         if parameter.shape != views[name].shape:
             raise ValueError(
@@ -73,47 +71,74 @@ def bind(module: M, store: SharedParameters) -> M:
     return module
 
 
+def _check_names(own: dict[str, nn.Parameter], store: SharedParameters) -> None:
+    if own.keys() != store.keys():
+        raise KeyError(
+            f"module: only one of module and store has {sorted(own.keys() ^ store.keys())}"
+        )
+
+
 class AtomicSGD:
-    """AtomicSGD(module, store, lr, momentum=0.0)
+    """AtomicSGD(module, store, lr, momentum=0.0, among="all")
 
     Gradient descent on a store's parameters from one worker's gradients: `step()` takes those
     that `backward()` left in `module`, whose parameters `share` or `bind` made views of the
     store. Momentum is the worker's own, as with torch.multiprocessing. One worker's object is for
     one thread.
+
+    among: towards whom no update is lost, as in `SharedParameters.add_flat`: "all", or "adds",
+    which is faster, where every worker says so and nobody else writes.
+
+    The gradients lie in one buffer, laid out as the store is, so that a step is a few operations
+    on the whole of it, however many parameters there are. ValueError for an lr, momentum or among
+    that is none, KeyError for a module whose parameters are not the store's.
     """
 
     def __init__(
-        self, module: nn.Module, store: SharedParameters, lr: float, momentum: float = 0.0
+        self,
+        module: nn.Module,
+        store: SharedParameters,
+        lr: float,
+        momentum: float = 0.0,
+        among: Among = "all",
     ) -> None:
         if not lr > 0:
             raise ValueError(f"lr: {lr!r} given; accepted: a number above 0")
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum: {momentum!r} given; accepted: 0 to less than 1")
+        if among not in ("all", "adds"):
+            raise ValueError(f"among: {among!r} given; accepted: 'all' or 'adds'")
         self.lr = lr
         self.momentum = momentum
-        self._parameters = [(store[name], p) for name, p in module.named_parameters()]
-        self._velocities: list[torch.Tensor | None] = [None] * len(self._parameters)
+        self._store, self._among = store, among
+        self._gradients = np.zeros(store.flat.shape, store.dtype)
+        self._velocity = np.zeros_like(self._gradients) if momentum else None
+        own = dict(module.named_parameters())
+        _check_names(own, store)
+        places = store.parts(self._gradients)
+        self._parameters = [(p, torch.from_numpy(places[name])) for name, p in own.items()]
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
-        for _, parameter in self._parameters:
-            parameter.grad = None
+        """Make all gradients zero."""
+        self._gradients.fill(0)
+        for parameter, place in self._parameters:
+            if parameter.grad is not place:
+                parameter.grad = place  # backward() adds to what is there
 
-    @torch.no_grad()
     def step(self) -> None:
-        """Add -lr times the gradients (their running sum, with momentum) to the store: each
-        element atomically, none lost. Parameters without a gradient are left alone."""
-        for k, (view, parameter) in enumerate(self._parameters):
-            change = parameter.grad
-            if change is None:
-                continue
-            if self.momentum:
-                before = self._velocities[k]
-                change = (
-                    change.clone() if before is None else before.mul_(self.momentum).add_(change)
-                )
-                self._velocities[k] = change
-            view.add(change.contiguous().numpy(), -self.lr)
+        """Add -lr times the gradients (their running sum, with momentum) to the store, none lost.
+        A parameter without a gradient counts as one whose gradient is zero."""
+        for parameter, place in self._parameters:
+            if parameter.grad is None:
+                place.zero_()
+            elif parameter.grad is not place:  # zero_grad was not this object's
+                place.zero_().add_(parameter.grad.detach())  # which may be sparse
+        change = self._gradients
+        if self._velocity is not None:
+            self._velocity *= self.momentum
+            change = self._velocity
+            change += self._gradients
+        self._store.add_flat(change, -self.lr, self._among)
 
 
 def as_operator(function: Callable[..., Any]) -> PythonFunction:

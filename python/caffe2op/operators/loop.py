@@ -32,14 +32,13 @@ if TYPE_CHECKING:
     from caffe2op.core.defs import NetDef, OperatorDef
 
 
-def _net(value: Any) -> str | None:
-    from caffe2op.core.defs import NetDef  # it imports this package
-
-    return None if isinstance(value, NetDef) else "must be a core.Net or a NetDef"
-
-
-def _net_or_none(value: Any) -> str | None:
-    return None if value is None else _net(value)
+def _nets(op: OperatorDef) -> str | None:
+    """Schema.check: both arguments hold nets, which is a field of their own."""
+    for arg in op.arg:
+        missing = arg.n is None and not (arg.name == "cond_net" and arg.value is None)
+        if arg.name in ("loop_net", "cond_net") and missing:
+            return f"argument {arg.name!r} must be a core.Net or a NetDef, got {arg.value!r}"
+    return None
 
 
 def _handle(op: OperatorDef, build: Callable[[str, NetDef], Any]) -> Any:
@@ -59,16 +58,16 @@ register(
         in_place=ANY_PAIR,
         mutates=(0,),
         args=(
-            Arg("loop_net", "object", doc="the net of one iteration", check=_net),
+            Arg("loop_net", "object", doc="the net of one iteration"),
             Arg(
                 "cond_net",
                 "object",
                 None,
                 "a net that makes the condition, before the first iteration and after each",
-                _net_or_none,
             ),
         ),
         waits=True,
+        check=_nets,
         doc="""Run a net again and again, as long as the condition is true.
 
     Inputs: condition, a bool of exactly one element; then, and as outputs, any blobs that order

@@ -88,13 +88,15 @@ def CreateBlob(name: BlobLike) -> bool:
 
 
 def FeedBlob(name: BlobLike, value: Any, device_option: DeviceOption | None = None) -> bool:
-    """Make the blob a copy of `value`: a NumPy array of up to 8 dimensions, a number (0-D), or a
-    list of numbers. Anything else, a string say, is kept as the Python object it is.
+    """Make the blob a copy of `value`: a NumPy array of up to 8 dimensions, another library's that
+    has DLPack (a tensor of PyTorch, say), a number (0-D), or a list of numbers. Anything else, a
+    string say, is kept as the Python object it is.
 
     A blob that ShareBlob made stays the caller's memory: an array of its dtype and shape is
     written into it. TypeError for a dtype that blobs do not hold (object, complex, float16,
-    strings), ValueError for too many dimensions, for one that does not fit shared memory, and for
-    a device that is not the CPU.
+    strings) and for a tensor that DLPack does not give (of another device, with gradients);
+    ValueError for too many dimensions, for one that does not fit shared memory, and for a device
+    that is not the CPU.
     """
     if device_option is not None:
         check_device(f"blob {blob_name(name)!r}", device_option)

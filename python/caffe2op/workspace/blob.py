@@ -74,11 +74,14 @@ class Blob:
     # ---- in ------------------------------------------------------------------------------------
 
     def feed(self, value: Any) -> None:
-        """Make the blob a copy of a NumPy array, a number, or a list of numbers; anything else (a
-        string, say) is kept as the Python object it is. Where the blob is shared memory, the
-        array is written into that, and must have its dtype and shape (ValueError)."""
+        """Make the blob a copy of a NumPy array, another library's array that has DLPack, a
+        number, or a list of numbers; anything else (a string, say) is kept as the Python object it
+        is. Where the blob is shared memory, the array is written into that, and must have its dtype
+        and shape (ValueError)."""
         if isinstance(value, np.ndarray | np.generic | bool | int | float | list | tuple):
             self._feed_array(self._as_array(value))
+        elif hasattr(value, "__dlpack__"):
+            self._feed_array(self._from_dlpack(value))
         else:
             self._feed_object(value)
 
@@ -96,6 +99,19 @@ class Blob:
                 f"{type(value).__name__} ({reason}); accepted: numbers, or an array "
                 "or nested lists of them"
             ) from None
+
+    def _from_dlpack(self, value: Any) -> Array:
+        """A tensor of PyTorch, say, as an array on its memory; TypeError for one that is not plain
+        memory of the CPU, in the words of its library."""
+        try:
+            return np.from_dlpack(value)
+        except Exception as reason:  # each library has errors of its own
+            kind = f"{type(value).__module__}.{type(value).__qualname__}"
+            raise TypeError(
+                f"blob {self.name!r}: value: a {kind} that gives no NumPy array ({reason}); "
+                "accepted: dense arrays of the CPU without gradients (of PyTorch: "
+                "tensor.detach().cpu())"
+            ) from reason
 
     def _feed_array(self, array: Array) -> None:
         if not array.dtype.isnative:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from caffe2op._core import ffi, lib
-from caffe2op._core.suggest import suggest
+from caffe2op._core.suggest import near, suggest
 from caffe2op.core.defs import DeviceOption, NetDef, OperatorDef
 from caffe2op.core.fields import check_fields, has_lists
 from caffe2op.operators import schema
@@ -174,9 +174,12 @@ class _Builder:
             return [scope[name] for name in names]
         except KeyError as missing:
             name = missing.args[0]
+            there = set(scope.names())
+            close = near(name, there) if len(there) <= 1000 else None
             raise ValueError(
                 f"{schema.describe(op)}: {kind} blob {name!r} is not in the workspace and no "
-                f"earlier operator produces it{_suggest(name, set(scope.names()))}"
+                f"earlier operator produces it{f' (did you mean {close!r}?)' if close else ''}; "
+                "FeedBlob makes a blob, and a model's param_init_net, run once, its parameters"
             ) from None
 
     def _build_inner(self, op: OperatorDef, argument: str, net: NetDef) -> Any:
