@@ -177,16 +177,18 @@ class AtomicArray(Array):
         """Add ``scale * values`` to the whole array.
 
         ``values``: of the array's shape, or one number. The product is computed in the array's
-        dtype (integers wrap around). ``threads`` as in :meth:`add_at`. ``among`` says towards
-        whom nothing is lost:
+        dtype (integers wrap around). ``threads``: at most so many threads share the work, the
+        caller's among them; none is woken for less than 8192 values, and unless ``among`` is
+        "all" for less than 1 MB. ``among`` says towards whom nothing is lost:
 
         - "all": every operation of this package on the same memory, in any thread or process.
           5 ns for each 8 bytes, which is many times what NumPy's ``+=`` takes: there is no
           faster instruction that is atomic.
         - "adds": other calls of ``add(..., among="adds")`` in this process, on the same
           addresses, through this view or any other. As fast as ``+=``: plain adds, under a lock
-          for each 64 KB. **Not** fetch_add, add_at, add(among="all"), operators or other
-          processes: at the same moment on the same elements, one of the two may be lost.
+          for each 64 KB; calls at the same time go through the array each from another place.
+          **Not** fetch_add, add_at, add(among="all"), operators or other processes: at the same
+          moment on the same elements, one of the two may be lost.
         - an AtomicArray of int64 or uint64, zero at first and used for nothing else: other calls
           with the same locks, of any process, when all of them are on the same whole array. As
           fast. 64 elements are plenty.
@@ -195,7 +197,7 @@ class AtomicArray(Array):
         OwnerDiedError, with locks, when a process has died in its add: some of its values may be
         missing, these have all been added. RuntimeError when this thread holds one of the locks.
         Values that overlap the array are copied first. Releases the GIL; with "all" never
-        blocks, else for the others' adds to 64 KB; relaxed order.
+        blocks, else for the others' adds to 256 KB; relaxed order.
         """
         if (
             among == "adds"
