@@ -79,8 +79,7 @@ static int merge(void *job, int part, int64_t from, int64_t to) {
     for (int64_t at = from; at < to; at += 2048) {
         const int64_t n = to - at < 2048 ? to - at : 2048;
         for (int k = 1; k < c->parts; k++)
-            c2_dense_plain(a->dtype, c->own[0] + at * size, c->own[k] + at * size, NULL, n,
-                           false);
+            c2_dense_plain(a->dtype, c->own[0] + at * size, c->own[k] + at * size, NULL, n, false);
         c2_dense_exact(a->dtype, (char *)a->base + at * size, c->own[0] + at * size, n, true);
     }
     return 0;
