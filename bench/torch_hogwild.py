@@ -36,24 +36,44 @@ def work(
 
 def train(indptr: Any, indices: Any, labels: Any, features: int, lr: float, batches: int) -> float:
     """Seconds that two processes take for `batches` batches each, from their common start."""
+    return run(indptr, indices, labels, features, lr, batches, None)[0]
+
+
+def run(
+    indptr: Any,
+    indices: Any,
+    labels: Any,
+    features: int,
+    lr: float,
+    batches: int,
+    every: float | None,
+) -> tuple[float, list[tuple[float, Any]]]:
+    """The same, and what the weights were every so many seconds: (seconds, weights)."""
     import torch
     from torch import multiprocessing
 
     model = torch.nn.EmbeddingBag(features, 1, mode="sum", sparse=True)
+    torch.nn.init.zeros_(model.weight)
     model.share_memory()
     rows = tuple(
         torch.from_numpy(np.array(array)).share_memory_()
         for array in (indptr, indices.astype(np.int64), labels)
     )
     spawn = multiprocessing.get_context("spawn")
-    gate, took = spawn.Barrier(2), spawn.SimpleQueue()
+    gate, took = spawn.Barrier(3), spawn.SimpleQueue()
     workers = [
         spawn.Process(target=work, args=(k, model, rows, lr, batches, gate, took)) for k in (0, 1)
     ]
     for worker in workers:
         worker.start()
+    gate.wait()
+    began, looks = time.monotonic(), []
+    while every is not None and any(worker.is_alive() for worker in workers):
+        time.sleep(every)
+        looks.append((time.monotonic() - began, model.weight.detach().numpy()[:, 0].copy()))
     for worker in workers:
         worker.join(120)
     if any(worker.exitcode != 0 for worker in workers):
         raise RuntimeError(f"workers ended with {[worker.exitcode for worker in workers]}")
-    return max(took.get() for _ in workers)
+    seconds = max(took.get() for _ in workers)
+    return seconds, [look for look in looks if look[0] <= seconds]

@@ -116,6 +116,11 @@ void c2_memory_let_go(void *memory) {
     memory_drop(memory);
 }
 
+void c2_memory_let_go_with(void *memory, void *other) {
+    (void)other;
+    c2_memory_let_go(memory);
+}
+
 static int is_like(const c2_tensor *t, int dtype, int ndim, const int64_t *shape) {
     if (t->dtype != dtype || t->ndim != ndim) return 0;
     for (int d = 0; d < ndim; d++)

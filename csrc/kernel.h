@@ -32,7 +32,7 @@ struct c2_context {
     const c2_arg *args; /* in the order of the schema in python/caffe2op/operators */
     int32_t n_args;
     int32_t op;   /* index in the net */
-    void *handle; /* of a Python or user operator */
+    void *handle; /* of a Python or user operator, or a loop */
     c2_run *run;
     int32_t failed; /* what c2_fail was given; counts, where a kernel returns another failure */
     char *message;  /* of sizeof run->message bytes; this thread's own */

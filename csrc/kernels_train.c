@@ -116,6 +116,7 @@ static int sparse_linear_train(c2_context *c) {
     const int64_t *cursor = c2_in_scalar(c, 1, C2_INT64);
     if (!cursor) return C2_TYPE;
     if ((status = take_job(c, &j)) != C2_OK) return status;
+    j.cursor = cursor;
     if (start < j.limit) {
         const int64_t batch = start / j.batch;
         if (start % j.batch)
@@ -149,7 +150,7 @@ static int sparse_linear_score(c2_context *c) {
     for (int64_t number = 0; number < j.x.count; number++) {
         row r;
         if (!take_row(&j.x, number, &r) ||
-            !score_row(&j, r, (shape){j.x.values != NULL, pairs, false},
+            !score_row(&j, r, (shape){j.x.values != NULL, pairs, false, false},
                        (float *)out->data + number))
             return refuse_row(c, 0, &j.x, number);
     }

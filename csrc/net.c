@@ -87,8 +87,12 @@ int c2_run_skips_slow(c2_run *run, int32_t op) {
     return 1;
 }
 
+int c2_run_polls_here(const c2_run *run) {
+    return run->poll && run->caller == c2_os_self();
+}
+
 int c2_run_stopping(c2_run *run) {
-    if (run->poll && !c2_run_stopped(run) && run->caller == c2_os_self()) poll_now(run);
+    if (c2_run_polls_here(run) && !c2_run_stopped(run)) poll_now(run);
     return c2_run_stopped(run);
 }
 
@@ -108,14 +112,24 @@ void c2_tick_slow(c2_ticker *t, c2_run *run) {
     t->last = now;
 }
 
-int c2_net_execute(c2_net *net, c2_run *run, c2_ticker *ticker) {
+/* `inner` is a constant where it is called. */
+static inline int execute(c2_net *net, c2_run *run, c2_ticker *ticker, const int inner) {
     for (int64_t i = 0; i < net->n; i++) {
-        const int status = c2_run_op(net, (int32_t)i, run);
+        const int status =
+            inner ? c2_run_op_anyway(net, (int32_t)i, run) : c2_run_op(net, (int32_t)i, run);
         if (__builtin_expect(status != C2_OK, 0)) return status;
         c2_tick(ticker, run);
         if (__builtin_expect(c2_run_stopped(run), 0)) return C2_STOPPED;
     }
     return C2_OK;
+}
+
+int c2_net_execute(c2_net *net, c2_run *run, c2_ticker *ticker) {
+    return execute(net, run, ticker, 0);
+}
+
+int c2_net_execute_inner(c2_net *net, c2_run *run, c2_ticker *ticker) {
+    return execute(net, run, ticker, 1);
 }
 
 int c2_net_run(c2_net *net, c2_run *run) {

@@ -40,6 +40,9 @@ int c2_run_fail(c2_run *run, int status, const c2_net *net, int op, const char *
  * waits, in each slice. */
 int c2_run_stopping(c2_run *run);
 
+/* 1 on the thread that polls for signals: where a loop has a ticker. */
+int c2_run_polls_here(const c2_run *run);
+
 /* Looks at the clock now and then, and polls for signals when 50 ms have passed. Belongs to one
  * thread. */
 typedef struct c2_ticker {
@@ -54,11 +57,9 @@ static inline void c2_tick(c2_ticker *ticker, c2_run *run) {
 
 int c2_run_skips_slow(c2_run *run, int32_t op);
 
-/* One operator now, on this thread, inside a guard. Returns its status. */
-static inline int c2_run_op(c2_net *net, int32_t op, c2_run *run) {
-    if (__builtin_expect(load_rlx((uint8_t *_Atomic *)&run->skip) != NULL, 0) &&
-        c2_run_skips_slow(run, op))
-        return C2_OK;
+/* One operator now, on this thread, inside a guard, whatever is to be left out. Returns its
+ * status. */
+static inline int c2_run_op_anyway(c2_net *net, int32_t op, c2_run *run) {
     char message[sizeof run->message];
     c2_context c = net->ops[op];
     c.run = run;
@@ -70,8 +71,19 @@ static inline int c2_run_op(c2_net *net, int32_t op, c2_run *run) {
     return C2_OK;
 }
 
+/* The same for an operator of the net that the run is of, unless it is to be left out. */
+static inline int c2_run_op(c2_net *net, int32_t op, c2_run *run) {
+    if (__builtin_expect(load_rlx((uint8_t *_Atomic *)&run->skip) != NULL, 0) &&
+        c2_run_skips_slow(run, op))
+        return C2_OK;
+    return c2_run_op_anyway(net, op, run);
+}
+
 /* Every operator of the net once, in program order, inside a guard that the caller opened.
  * ticker: NULL on threads other than the calling one. */
 int c2_net_execute(c2_net *net, c2_run *run, c2_ticker *ticker);
+
+/* The same for a net inside an operator: what is to be left out are operators of the outer net. */
+int c2_net_execute_inner(c2_net *net, c2_run *run, c2_ticker *ticker);
 
 #endif

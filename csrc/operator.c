@@ -21,6 +21,7 @@
     X(counter)                                                                                     \
     X(queue)                                                                                       \
     X(rendezvous)                                                                                  \
+    X(loop)                                                                                        \
     X(user)                                                                                        \
     X(matmul)                                                                                      \
     X(activation)                                                                                  \

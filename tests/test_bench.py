@@ -6,23 +6,36 @@ import importlib.util
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.fixture(scope="module")
-def report() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("bench_report", ROOT / "bench" / "report.py")
+def loaded(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "bench" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def curves() -> Iterator[ModuleType]:
+    yield loaded("loss_curves")
+    del sys.modules["loss_curves"]
+
+
+@pytest.fixture(scope="module")
+def report(curves: ModuleType) -> Iterator[ModuleType]:
+    yield loaded("report")
+    del sys.modules["report"]
 
 
 def row(name: str, value: float, **more: Any) -> dict[str, Any]:
@@ -113,6 +126,62 @@ def test_writes_between_the_markers_only(report: ModuleType) -> None:
     assert report.replace(new, "new") == new
     with pytest.raises(ValueError, match="needs the markers"):
         report.replace("no markers", "new")
+
+
+def line(name: str, points: list[list[float]]) -> dict[str, Any]:
+    return {
+        "table": "Loss", "row": name, "column": "flights", "unit": "ms", "target": 0.45,
+        "points": points,
+    }  # fmt: skip
+
+
+def test_loss_curves_are_drawn_to_scale(curves: ModuleType) -> None:
+    rows = [
+        line("ours", [[1, 0.5], [10, 0.4]]),
+        line("a & peer", [[10, 0.5], [100, 0.4]]),
+        line("slow", [[10, 0.9], [1000, 0.4]]),
+    ]
+    root = ElementTree.fromstring(curves.svg([row("no curve", 1.0), *rows]))
+    lines = root.findall("{*}polyline")
+    assert [one[0].text for one in lines] == ["ours", "a & peer", "slow"]
+    (ours, peer, slow) = (
+        [tuple(map(float, point.split(","))) for point in one.attrib["points"].split()]
+        for one in lines
+    )
+    shift = peer[0][0] - ours[0][0]  # ten times the time: as far right at any time
+    assert shift == pytest.approx(peer[1][0] - ours[1][0], abs=0.2)
+    assert shift == pytest.approx(ours[1][0] - ours[0][0], abs=0.2)
+    assert ours[0][1] == peer[0][1] < ours[1][1] == peer[1][1] == slow[1][1]  # less is lower
+    assert slow[0][1] == curves.TOP  # what is above the panel begins at its edge
+    assert peer[0][0] < slow[0][0] < slow[1][0]
+    with pytest.raises(ValueError, match="no curve"):
+        curves.svg([row("ours", 1.0)])
+
+
+def test_curves_are_no_table_and_make_the_picture(
+    report: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole command, on a tree of its own: keeps, writes the files and the picture, checks."""
+    for path in ("bench/README.md", "README.md"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(f"{report.BEGIN}\n{report.END}\n")
+    run = tmp_path / "run.json"
+    run.write_text(json.dumps(run_of([row("ours", 1.0), line("ours", [[1, 0.5], [2, 0.4]])])))
+    picture = tmp_path / "curves.svg"
+    monkeypatch.setattr(report, "HERE", tmp_path / "bench")
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "bench" / "results")
+    monkeypatch.setattr(report, "PICTURE", picture)
+    monkeypatch.setattr(sys, "argv", ["report.py", str(run)])
+    monkeypatch.setattr(report, "ROOT", tmp_path)
+    report.main()
+    assert "| ours | 1.00 |" in (tmp_path / "bench" / "README.md").read_text()
+    assert "Loss" not in (tmp_path / "bench" / "README.md").read_text()
+    assert "polyline" in picture.read_text()
+    monkeypatch.setattr(sys, "argv", ["report.py", "--check"])
+    report.main()
+    picture.write_text("drawn by hand")
+    with pytest.raises(SystemExit, match=r"curves\.svg does not show"):
+        report.main()
 
 
 def test_the_readme_shows_the_kept_results() -> None:

@@ -173,6 +173,8 @@ int c2_blob_tensors(c2_blob *const *blobs, int64_t n, c2_tensor *tensors);
  * memory that is the caller's. */
 const c2_tensor *c2_blob_keep(c2_blob *blob, void **memory);
 void c2_memory_let_go(void *memory);
+/* The same, for whom it is the end of something else too, which is passed and not looked at. */
+void c2_memory_let_go_with(void *memory, void *other);
 int c2_idle(void); /* 1 when nobody is inside a guard */
 
 /* ---- operators (operator.c) ------------------------------------------------------------- */
@@ -273,6 +275,12 @@ int c2_net_set(c2_net *net, int64_t index, c2_kernel kernel, void *handle, int n
 
 /* Run every operator once, in program order. Returns run->status. Blocks; release the GIL. */
 int c2_net_run(c2_net *net, c2_run *run);
+
+/* The handle of the native operator While: its body runs as long as the operator's input 0, a bool
+ * scalar, is true; `test`, unless NULL, runs before each look. The nets are borrowed. */
+typedef struct c2_loop {
+    c2_net *body, *test;
+} c2_loop;
 
 /* ---- plans (plan.c) --------------------------------------------------------------------- */
 

@@ -143,6 +143,21 @@ TEST(one_worker_is_serial) {
         check_one(shape & 1, shape & 2, shape & 4);
 }
 
+TEST(the_exponential_is_close) {
+    for (int fused = 0; fused < 2; fused++) {
+        const shape s = {.fused = fused};
+        for (float x = -87; x <= 87; x += 0.00731f) {
+            const double want = exp(x), got = exponential(x, s);
+            CHECK(fabs(got - want) <= (2 + fabsf(x)) * 1e-7 * want);
+        }
+        CHECK(exponential(0, s) == 1);
+        CHECK(exponential(-INFINITY, s) == exponential(-87, s));
+        CHECK(exponential(INFINITY, s) == exponential(1000, s));
+        CHECK(exponential(1000, s) > 1e37 && isfinite(exponential(1000, s)));
+        CHECK(isnan(exponential(NAN, s)));
+    }
+}
+
 /* ---- many -------------------------------------------------------------------------------- */
 
 typedef struct task {
@@ -244,6 +259,7 @@ TEST(rows_that_change_lead_nowhere) {
 
 int main(void) {
     RUN(one_worker_is_serial);
+    RUN(the_exponential_is_close);
     RUN(threads_lose_nothing);
     RUN(processes_lose_nothing);
     RUN(a_batch_that_is_never_marked_is_missed);

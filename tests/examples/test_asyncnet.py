@@ -87,4 +87,14 @@ def test_barrier_holds_and_any_run_gives_the_same() -> None:
 def test_options_are_checked(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         asyncnet.main([option, "0"])
-    assert f"{option} must be 1 or more, got 0" in capsys.readouterr().err
+    assert f"{option}: must be a whole number of at least 1, got '0'" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as ended:
+        asyncnet.main(["--out", str(tmp_path / "file")])
+    assert ended.value.code == 2
+    assert "--out: [Errno 17] File exists" in capsys.readouterr().err

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,6 @@ import pytest
 
 from caffe2op import workspace
 from caffe2op.examples import custom_kernel
-
-
-@pytest.fixture(autouse=True)
-def _own_workspace() -> Iterator[None]:
-    workspace.ResetWorkspace()
-    yield
-    workspace.ResetWorkspace()
 
 
 @pytest.mark.parametrize("way", custom_kernel.WAYS)
@@ -52,3 +44,19 @@ def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(custom_kernel.NotHere, match="a C compiler"):
         custom_kernel.library(tmp_path)
+
+
+def test_a_compiler_that_fails_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for compiler in ("false", str(tmp_path / "nothing")):
+        monkeypatch.setenv("CC", compiler)
+        with pytest.raises(custom_kernel.NotHere, match="a C compiler that works: "):
+            custom_kernel.library(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--rounds", "0"], ["--sizes", "-1"], ["--sizes", "10", "x"]]
+)
+def test_wrong_arguments(arguments: list[str], capsys: Any) -> None:
+    with pytest.raises(SystemExit):
+        custom_kernel.main(arguments)
+    assert f"{arguments[0]}: must be a whole number" in capsys.readouterr().err

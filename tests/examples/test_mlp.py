@@ -103,6 +103,12 @@ def test_the_command(
     assert "a batch of 63 cannot be divided among 2 replicas" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("way", [mlp_processes.train_sync, mlp_processes.train_async])
+def test_a_process_that_dies_is_an_error_at_once(data: Images, way: Any) -> None:
+    with pytest.raises(RuntimeError, match=r"did not come; ended with a status: .*: 1"):
+        way(data, settings(2)._replace(lr="none"))
+
+
 def test_real_digits_reach_97_percent() -> None:
     pytest.importorskip("sklearn")
     from caffe2op.examples.datasets import digit_images

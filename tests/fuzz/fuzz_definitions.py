@@ -80,6 +80,10 @@ def operator_defs(draw: st.DrawFn) -> OperatorDef:
         return OperatorDef("Not", ["stop"], ["stop"])
     if kind < 8:
         return OperatorDef("AtomicFetchAdd64", ["total", "total"], ["total", "c"])
+    if kind < 9 and draw(st.booleans()):  # it ends, goes on for ever, or is refused
+        inner = draw(spoilt(st.deferred(lambda: net_defs)))
+        argument = draw(st.sampled_from(["loop_net", "loop_net", "cond_net"]))
+        return OperatorDef("While", ["stop"], [], arg=[Argument(argument, n=inner)])
     return OperatorDef(
         draw(st.sampled_from([*schema.registered(), "nothing", "sum"])),
         draw(st.lists(blob_names, max_size=3)),

@@ -108,7 +108,9 @@ PLAUSIBLE: dict[str, st.SearchStrategy[Any]] = {
     "bools": st.lists(st.booleans(), max_size=4),
     "str": st.sampled_from(["batch", "row", "atomic", "racy", ""]),
     "dtype": st.sampled_from([*DTYPES, *core.DataType]),
-    "object": st.just(_python),
+    "object": st.sampled_from(
+        [_python, NetDef("inner", [OperatorDef("Not", ["x0"], ["x0"])]), NetDef("inner"), 1]
+    ),
 }
 HOSTILE = st.one_of(
     values, ints, floats, junk, st.lists(values, max_size=3), st.lists(ints, max_size=10)

@@ -182,6 +182,7 @@ RECIPES: dict[str, Callable[[Draw], list[Any]]] = {
     "AtomicFetchAdd": _fixed("CreateMutex", _scalar("int32"), _scalar("int32")),
     "AtomicFetchAdd64": _fixed(_scalar("int64"), _scalar("int64")),
     "ConditionalSetAtomicBool": _fixed("CreateAtomicBool", _scalar("bool")),
+    "While": _fixed(_scalar("bool")),
     "CheckAtomicBool": _fixed("CreateAtomicBool"),
     "AtomicIter": _fixed("CreateMutex", _scalar("int64")),
     "Iter": _fixed(_scalar("int64")),

@@ -62,7 +62,9 @@ def test_runs_of_several_passes_are_passes() -> None:
     np.testing.assert_array_equal(one.weights, many.weights)
 
 
-@pytest.mark.parametrize(("rows", "workers", "batch"), [(10, 4, 1), (640, 2, 10), (10**6, 2, 128)])
+@pytest.mark.parametrize(
+    ("rows", "workers", "batch"), [(10, 4, 1), (640, 2, 10), (25_000, 2, 128), (10**6, 2, 192)]
+)
 def test_batches_are_little_beside_the_data(rows: int, workers: int, batch: int) -> None:
     assert batch_for(rows, workers) == batch
 

@@ -1,11 +1,16 @@
 """Python operators: views, results, exceptions with their notes, nested runs."""
 
+import gc
+import signal
+import sys
 import threading
+import time
 
 import numpy as np
 import pytest
 
 from caffe2op import core, workspace
+from together import together
 
 
 def run(function, inputs=(), outputs=()) -> None:
@@ -193,10 +198,46 @@ def test_runs_on_several_threads_raise_their_own_exceptions() -> None:
         except ValueError as error:
             results[threading.get_ident()] = error.args[0]
 
-    threads = [threading.Thread(target=call) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(*[call] * 4)
     assert len(results) == 4
     assert all(key == value for key, value in results.items())
+
+
+def test_no_signal_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a handler raises in the end of a view, where Python can only warn of it, was lost: one
+    Ctrl-C in some dozens, in a loop over short runs."""
+
+    class Rung(Exception):
+        pass
+
+    def ring(*_: object) -> None:
+        raise Rung
+
+    lost: list[str] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda raised: lost.append(str(raised)))
+    mine = np.zeros(3, np.float32)
+    workspace.FeedBlob("x", mine)
+    workspace.ShareBlob("mine", mine)
+    net = core.Net("net")
+    net.Python(lambda i, o: o[0].feed(i[0].data + i[1].data))(["x", "mine"], ["y"])
+    workspace.CreateNet(net)
+
+    def run_until_rung(seconds: float) -> None:
+        until = time.monotonic() + 20
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        while time.monotonic() < until and not lost:
+            workspace.RunNet(net)
+        assert not lost
+
+    gc.collect()
+    gc.disable()  # finalizers of what other tests have left would lose it just so
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        for k in range(300):
+            with pytest.raises(Rung):
+                run_until_rung(1e-4 + k * 1e-6)
+            assert not lost
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        gc.enable()

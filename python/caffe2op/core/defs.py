@@ -56,8 +56,8 @@ class Definition(metaclass=_NamedFields):
 
 @dataclass(slots=True)
 class Argument(Definition):
-    """One named argument. Exactly one of the value fields is set; `object` is for a value that
-    only Python can hold (a function)."""
+    """One named argument. Exactly one of the value fields is set; `n` is a net that the operator
+    runs, `object` is for a value that only Python can hold (a function)."""
 
     name: str
     i: int | None = None
@@ -66,12 +66,13 @@ class Argument(Definition):
     ints: list[int] | None = None
     floats: list[float] | None = None
     strings: list[str | bytes] | None = None
+    n: NetDef | None = None
     object: Any = None
 
     @property
     def value(self) -> Any:
         """The value that was given, whichever field holds it."""
-        for candidate in (self.i, self.f, self.s, self.ints, self.floats, self.strings):
+        for candidate in (self.i, self.f, self.s, self.ints, self.floats, self.strings, self.n):
             if candidate is not None:
                 return candidate
         return self.object
@@ -79,13 +80,16 @@ class Argument(Definition):
 
 def make_argument(name: str, value: Any) -> Argument:
     """The Argument for a Python value: NumPy scalars count as the Python numbers they hold, an
-    array or an iterable as a flat list, a dtype as its name."""
+    array or an iterable as a flat list, a dtype as its name, a core.Net as its definition."""
     if isinstance(value, np.generic):
         value = value.item()
     elif isinstance(value, np.ndarray):
         value = value.ravel().tolist()
     elif isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic)):
         value = np.dtype(value).name
+    definition = value.Proto() if hasattr(type(value), "Proto") else value
+    if isinstance(definition, NetDef):
+        return Argument(name, n=definition)
     if isinstance(value, int):
         return Argument(name, i=value)
     if isinstance(value, float):

@@ -28,6 +28,7 @@ import numpy.typing as npt
 
 from caffe2op import core, workspace
 from caffe2op.asyncnet import AsyncNet, AsyncNetBarrier
+from caffe2op.examples.command_line import interruptible, positive_int, seed
 from caffe2op.workspace import BlobView
 
 Floats = npt.NDArray[np.float32]
@@ -111,22 +112,34 @@ def load(seed: int) -> tuple[Floats, npt.NDArray[np.int64]]:
     return (pixels[order] / 16).astype(np.float32), digits[order].astype(np.int64)
 
 
+@interruptible
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m caffe2op.examples.asyncnet",
         description="Run two towers on handwritten digits (package scikit-learn) as one net.",
     )
-    parser.add_argument("--hidden", type=int, default=500, help="features of each tower")
-    parser.add_argument("--batch", type=int, default=64, help="digits in one run of the net")
-    parser.add_argument("--inflight", type=int, default=4, help="runs at the same time")
-    parser.add_argument("--seed", type=int, default=0)
+    for name, default, text in (
+        ("--hidden", 500, "features of each tower"),
+        ("--batch", 64, "digits in one run of the net"),
+        ("--inflight", 4, "runs at the same time"),
+    ):
+        parser.add_argument(
+            name, type=positive_int, default=default, help=f"{text} (default: %(default)s)"
+        )
     parser.add_argument(
-        "--out", type=Path, default=Path(), help="folder for trace.json, net.svg and net.dot"
+        "--seed", type=seed, default=0, help="of the split and the weights (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(),
+        help="folder for trace.json, net.svg and net.dot, which is made (default: %(default)s)",
     )
     options = parser.parse_args(arguments)
-    for name in ("hidden", "batch", "inflight"):
-        if getattr(options, name) < 1:
-            parser.error(f"--{name} must be 1 or more, got {getattr(options, name)}")
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"--out: {error}")
     try:
         images, digits = load(options.seed)
     except ImportError:
@@ -164,10 +177,12 @@ def run(options: argparse.Namespace, images: Floats, digits: npt.NDArray[np.int6
             f"{1e3 * seconds:.1f} ms, {right:.1%} named rightly\n"
         )
         print(net.profile())
-        options.out.mkdir(parents=True, exist_ok=True)
-        net.trace().save(options.out / "trace.json")
-        for name in ("net.svg", "net.dot"):
-            net.draw().save(options.out / name)
+        try:
+            net.trace().save(options.out / "trace.json")
+            for name in ("net.svg", "net.dot"):
+                net.draw().save(options.out / name)
+        except OSError as error:
+            raise SystemExit(f"--out: {error}") from None
         print(
             f"\nwritten to {options.out}: trace.json (for https://ui.perfetto.dev), net.svg, "
             "net.dot"

@@ -32,6 +32,7 @@ import numpy as np
 import numpy.typing as npt
 
 from caffe2op import core, workspace
+from caffe2op.examples.command_line import interruptible, positive_int, whole_number
 
 Array = npt.NDArray[np.float32]
 
@@ -49,6 +50,7 @@ SOURCE = f"""
     return 0; /* anything else fails the operator */
 }}
 """
+MOST_ELEMENTS = 10**8  # 400 MB each
 LIKE_ITS_INPUT: dict[str, Any] = {"inputs": ["float32"], "outputs": [("float32", 0)]}
 
 
@@ -91,9 +93,11 @@ def library(folder: Path) -> str:
         (folder / "smoothstep.c").write_text(SOURCE)
         # Comparisons that need not raise floating point exceptions become vector instructions.
         flags = ["-shared", "-fPIC", "-O3", "-fno-trapping-math"]
-        subprocess.run(
-            [*compiler.split(), *flags, "-o", str(made), str(folder / "smoothstep.c")], check=True
-        )
+        command = [*compiler.split(), *flags, "-o", str(made), str(folder / "smoothstep.c")]
+        try:
+            subprocess.run(command, check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise NotHere(f"a C compiler that works: {error}") from None
     return str(made)
 
 
@@ -181,6 +185,7 @@ def measure(runs: dict[str, Callable[[], object]], per: int, rounds: int) -> dic
     return {label: 1e9 * statistics.median(taken) for label, taken in times.items()}
 
 
+@interruptible
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the example with the arguments of the command line. Returns the exit status."""
     p = argparse.ArgumentParser(
@@ -188,8 +193,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument("--rounds", type=int, default=31, help="default: %(default)s")
-    p.add_argument("--sizes", type=int, nargs="+", default=[1000, 1_000_000], metavar="N")
+    p.add_argument(
+        "--rounds",
+        type=positive_int,
+        default=31,
+        help="how often each is timed, in turn (default: %(default)s)",
+    )
+    p.add_argument(
+        "--sizes",
+        type=whole_number(1, MOST_ELEMENTS),
+        nargs="+",
+        default=[1000, 1_000_000],
+        metavar="N",
+        help="elements of the arrays (default: 1000 1000000)",
+    )
     args = p.parse_args(argv)
     figures: dict[int, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as folder:

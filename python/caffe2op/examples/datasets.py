@@ -198,7 +198,7 @@ def _read_csv(path: Path, **how: Any) -> Any:
     try:
         return pd.read_csv(path, **how)
     except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
-        raise DataError(f"cannot read {path}: {error}") from None
+        raise DataError(f"cannot read {path}: {str(error).strip()}") from None
 
 
 def _one_hot(

@@ -1,24 +1,33 @@
 """Sparse logistic regression on real data by asynchronous SGD: python -m caffe2op.examples.hogwild
 
-N workers share one buffer of weights, take batches through an atomic cursor, add their steps
-atomically and stop on an atomic flag. The same training runs with one worker and as a plain
-loop, in turn, and a table compares them. See --help.
+N workers, operators of an AsyncNet, share one buffer of weights, take batches through an atomic
+cursor, add their steps atomically and stop on an atomic flag. The same training runs with one
+worker and as a plain loop, in turn, and a table compares them. See --help.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from caffe2op.examples import datasets, processes, report, training
+from caffe2op.examples.command_line import (
+    check_picture,
+    cpus,
+    interruptible,
+    not_negative,
+    positive,
+    positive_int,
+    seed,
+    whole_number,
+)
 from caffe2op.examples.features import Dataset
+from caffe2op.examples.runners import RUNNERS
 from caffe2op.examples.training import Run, Settings
 
 DESCRIPTION = """\
@@ -62,52 +71,7 @@ DEFAULTS = {
 }
 
 
-MOST_WORKERS = 1024  # each is a thread or a process of its own
-
-
-def positive_int(text: str) -> int:
-    with suppress(ValueError):
-        if int(text) >= 1:
-            return int(text)
-    raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
-
-
-def worker_count(text: str) -> int:
-    with suppress(ValueError):
-        if 1 <= int(text) <= MOST_WORKERS:
-            return int(text)
-    raise argparse.ArgumentTypeError(
-        f"must be a whole number from 1 to {MOST_WORKERS}, got {text!r}"
-    )
-
-
-def seed(text: str) -> int:
-    with suppress(ValueError):
-        if int(text) >= 0:
-            return int(text)
-    raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, got {text!r}")
-
-
-def positive(text: str) -> float:
-    with suppress(ValueError):
-        if 0 < float(text) < float("inf"):
-            return float(text)
-    raise argparse.ArgumentTypeError(f"must be a number greater than 0, got {text!r}")
-
-
-def not_negative(text: str) -> float:
-    with suppress(ValueError):
-        if 0 <= float(text) < float("inf"):
-            return float(text)
-    raise argparse.ArgumentTypeError(f"must be a number of at least 0, got {text!r}")
-
-
-def cpus() -> int:
-    """Processors that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not everywhere
-        return os.cpu_count() or 1
+MOST_WORKERS = 256  # each is a thread or a process of its own; an AsyncNet has no more
 
 
 def parser() -> argparse.ArgumentParser:
@@ -127,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--path", type=Path, help="file of the census data, or of other flights")
     p.add_argument(
         "--workers",
-        type=worker_count,
+        type=whole_number(1, MOST_WORKERS),
         default=cpus(),
         help="how many at the same time (default: the processors, %(default)s)",
     )
@@ -135,6 +99,13 @@ def parser() -> argparse.ArgumentParser:
         "--processes",
         action="store_true",
         help="workers are processes on shared memory, not threads",
+    )
+    p.add_argument(
+        "--runner",
+        choices=tuple(RUNNERS),
+        default="asyncnet",
+        help="what runs workers that are threads: each an operator of an AsyncNet, on a device of "
+        "its own, or each a concurrent substep of a plan (default: %(default)s)",
     )
     p.add_argument("--target", type=positive, help="mean log-loss that stops the training")
     p.add_argument("--epochs", type=positive_int, help="most passes over the rows")
@@ -185,6 +156,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         workers=args.workers,
         merge=args.merge,
         update=args.update,
+        runner=args.runner,
         **{k: v for k, v in given.items() if v is not None},
     )
 
@@ -224,14 +196,15 @@ def describe(data: Dataset) -> str:
     )
 
 
+@interruptible
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the example with the arguments of the command line. Returns the exit status."""
     p = parser()
     args = p.parse_args(argv)
     settings = settings_of(args)
     kinds = kinds_of(settings, args.processes)
-    if not args.no_plot and not args.plot.parent.is_dir():
-        p.error(f"--plot: there is no directory {args.plot.parent}")
+    if not args.no_plot:
+        check_picture(p, args.plot)
     began = time.monotonic()
     try:
         data = datasets.load(args.dataset, args.path, seed=args.seed)
@@ -244,11 +217,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"until the loss is {settings.target:g}, at most {settings.epochs} passes; batches of "
         f"{settings.batch_size}; the run in the middle of {args.repeats}"
     )
-    try:
-        runs = run_all(data, kinds, args.repeats, args.processes)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    runs = run_all(data, kinds, args.repeats, args.processes)
     middle = {label: report.median(of) for label, of in runs.items()}
     print(report.table(middle))
     if not args.no_plot:

@@ -14,8 +14,15 @@ from pathlib import Path
 from statistics import median
 
 from caffe2op.examples import mlp_processes, mlp_training
+from caffe2op.examples.command_line import (
+    check_picture,
+    cpus,
+    interruptible,
+    positive,
+    positive_int,
+    seed,
+)
 from caffe2op.examples.datasets import EXTRA, DataError, digit_images
-from caffe2op.examples.hogwild import cpus, positive, positive_int
 from caffe2op.examples.mlp_training import Curve, Settings
 
 DESCRIPTION = """\
@@ -58,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--epochs", type=positive_int, default=20, help="default: %(default)s")
     p.add_argument("--batch", type=positive_int, default=64, help="default: %(default)s")
     p.add_argument("--lr", type=positive, default=0.2, help="default: %(default)s")
-    p.add_argument("--seed", type=int, default=0, help="of the weights and batches (default: 0)")
+    p.add_argument("--seed", type=seed, default=0, help="of the weights and batches (default: 0)")
     p.add_argument("--repeats", type=positive_int, default=3, help="default: %(default)s")
     p.add_argument(
         "--plot",
@@ -100,12 +107,13 @@ def plot(curves: Mapping[str, Sequence[Curve]], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
+@interruptible
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the example with the arguments of the command line. Returns the exit status."""
     p = parser()
     args = p.parse_args(argv)
-    if not args.no_plot and not args.plot.parent.is_dir():
-        p.error(f"--plot: there is no directory {args.plot.parent}")
+    if not args.no_plot:
+        check_picture(p, args.plot)
     try:
         data = digit_images(args.seed)
     except DataError as error:
@@ -133,9 +141,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         for _ in range(args.repeats):
             for label, (train, settings) in kinds.items():
                 curves[label].append(train(data, settings))
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
     except ValueError as error:
         p.error(str(error))
     print(table(curves, 0.97))
@@ -145,6 +150,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"accuracy against time: {args.plot}")
         except ImportError:
             print(f"no picture: it needs matplotlib, {EXTRA}")
+        except OSError as error:
+            p.error(f"--plot: {error}")
     return 0
 
 

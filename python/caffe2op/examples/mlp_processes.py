@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import time
 from collections.abc import Sequence
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import numpy as np
@@ -22,14 +24,16 @@ import numpy.typing as npt
 from caffe2op import core, workspace
 from caffe2op.asyncnet import Rendezvous
 from caffe2op.atomics.shared import SharedArray
-from caffe2op.examples import mlp_training
+from caffe2op.examples import mlp_training, processes
 from caffe2op.examples.datasets import Images
 from caffe2op.examples.mlp_training import Curve, Settings
+from caffe2op.examples.own_workspace import own_workspace
 from caffe2op.model_helper import ModelHelper
 
 Array = npt.NDArray[Any]
 
 PATIENCE = 60.0  # seconds that a party waits for the others
+SLICE = 0.2  # seconds after which the parent looks whether they live
 
 
 def train_sync(data: Images, settings: Settings) -> Curve:
@@ -58,31 +62,44 @@ def _train(data: Images, settings: Settings, synchronous: bool) -> Curve:
         ]
         passes = Rendezvous(settings.replicas + 1, shared["passes"].array)
         try:
-            for worker in workers:
-                worker.start()
-            passes.wait(PATIENCE)  # all are built
+            processes.start(workers)
+            meet(passes, workers)  # all are built
 
             def epoch() -> None:
-                passes.wait(PATIENCE)
-                passes.wait(PATIENCE)
+                meet(passes, workers)
+                meet(passes, workers)
 
-            return mlp_training.follow(
+            curve = mlp_training.follow(
                 data, settings, epoch, lambda: [shared[name].array.copy() for name in names]
             )
-        except TimeoutError:  # at a meeting that somebody did not come to
-            ended = {w.name: w.exitcode for w in workers if w.exitcode is not None}
-            raise RuntimeError(f"processes did not come; ended with a status: {ended}") from None
-        finally:
             for worker in workers:
                 worker.join(1)  # after the last pass they only have to end
+            return curve
+        finally:
+            for worker in workers:
                 if worker.is_alive():
                     worker.terminate()
                     worker.join()
 
 
+def meet(passes: Rendezvous, workers: Sequence[BaseProcess]) -> None:
+    """Wait for all workers. RuntimeError when one has ended, or does not come in PATIENCE."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            passes.wait(SLICE)
+            return
+        except TimeoutError:
+            ended = {w.name: w.exitcode for w in workers if w.exitcode is not None}
+            if ended or time.monotonic() > until:
+                raise RuntimeError(
+                    f"processes did not come; ended with a status: {ended}"
+                ) from None
+
+
 def _arrays(data: Images, settings: Settings, synchronous: bool) -> dict[str, Array]:
     """Everything shared, with its first values."""
-    with mlp_training.own_workspace():
+    with own_workspace("mlp"):
         parts = settings.replicas if synchronous else 1
         arrays = mlp_training.share(data, settings, parts)
         first = mlp_training.replica(0, settings)

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import signal
 import time
 from collections.abc import Sequence
-from multiprocessing import connection
+from multiprocessing import connection, resource_tracker
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -66,8 +67,7 @@ def run_workers(settings: Settings, shared: dict[str, SharedArray]) -> float:
     ]
     gate, stop = shared["gate"].atomic(), shared["stop"].boolean()
     try:
-        for worker in workers:
-            worker.start()
+        start(workers)
         wait_for_all(gate, workers)
         began = time.monotonic()
         gate.store(OPEN, 1)
@@ -80,6 +80,18 @@ def run_workers(settings: Settings, shared: dict[str, SharedArray]) -> float:
                 worker.join()
     check(workers)
     return began
+
+
+def start(workers: Sequence[BaseProcess]) -> None:
+    """Start processes that Ctrl-C does not reach: a terminal sends it to all, and theirs would
+    each say so with a traceback. The parent, whose own stays pending meanwhile, ends them."""
+    resource_tracker.ensure_running()  # it would be started below, and unblocks the signal then
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # they inherit it
+    try:
+        for worker in workers:
+            worker.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def wait_for_all(gate: AtomicArray, workers: Sequence[BaseProcess]) -> None:
@@ -117,15 +129,14 @@ def work(k: int, settings: Settings, shared: dict[str, SharedArray]) -> None:
     arrays = {name: one.array for name, one in shared.items()}
     sent, ended = arrays["sent"][k, :1], arrays["ended"]
     own = {f"reached_{k}": np.zeros(1, np.bool_), f"finished_{k}": np.zeros((), np.bool_)}
-    with contextlib.suppress(KeyboardInterrupt):  # the parent gets it too, and says so
-        training.share(arrays | own)
-        net = training.worker_net(k, arrays, settings, sent)
-        workspace.CreateNet(net)
-        gate.fetch_add(READY, 1)
-        gate.notify(READY, 1)
-        while gate.load(OPEN) == 0:
-            gate.wait(OPEN, 0, timeout=1)
-        while not stop:
-            workspace.RunNet(net)
-            stop.set_if(any(own.values()))
-        ended[k] = time.monotonic()
+    training.share(arrays | own)
+    net = training.worker_net(k, arrays, settings, sent)
+    workspace.CreateNet(net)
+    gate.fetch_add(READY, 1)
+    gate.notify(READY, 1)
+    while gate.load(OPEN) == 0:
+        gate.wait(OPEN, 0, timeout=1)
+    while not stop:
+        workspace.RunNet(net)
+        stop.set_if(any(own.values()))
+    ended[k] = time.monotonic()

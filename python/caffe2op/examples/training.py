@@ -1,12 +1,12 @@
-"""Asynchronous SGD as a plan: N workers as concurrent substeps on one set of weights.
+"""Asynchronous SGD: N workers on one set of weights.
 
-Each worker runs the same net over and over:
+Each worker runs the same net over and over (runners.py says how):
 
     AtomicFetchAdd64        takes the next batch from the shared cursor, without a lock
     SparseLogisticSGD       trains on it, adds to the shared weights by compare-exchange
     SparseLogisticMonitor   every so many rows, one worker looks at the loss on rows kept apart
     GE                      has the cursor come to the last pass's end?
-    ConditionalSetAtomicBool, twice, and CheckAtomicBool: the flag that stops all workers
+    ConditionalSetAtomicBool, twice: either raises the flag that stops all workers
 
 Everything from the first batch to the last is one call into C, without the GIL. The weights, the
 cursor and the points of the monitor are NumPy arrays that the blobs share, so that whoever has
@@ -27,6 +27,7 @@ import numpy.typing as npt
 from caffe2op import core, workspace
 from caffe2op.examples import metrics
 from caffe2op.examples.features import Dataset, Rows
+from caffe2op.examples.runners import RUNNERS
 
 Array = npt.NDArray[Any]
 
@@ -52,6 +53,7 @@ class Settings:
     target: float  # stop at this mean log-loss on the rows kept apart
     merge: str = "batch"
     update: str = "atomic"
+    runner: str = "asyncnet"  # of runners.py: what has the workers that are threads
 
     def limit(self, rows: int) -> int:
         """Rows in all passes over `rows`."""
@@ -124,7 +126,7 @@ def worker_net(k: int, arrays: dict[str, Array], settings: Settings, sent: Array
     def values(name: str) -> list[str]:
         return [f"{name}/values"] if f"{name}/values" in arrays else []
 
-    net = core.Net(f"worker_{k}")
+    net = core.Net(f"batch_{k}")
     net.AtomicFetchAdd64(["cursor", "batch_size"], ["cursor", start])
     net.SparseLogisticSGD(
         [start, "cursor", *rows("train"), table, sent_k, *values("train")],
@@ -177,18 +179,14 @@ def train(data: Dataset, settings: Settings, watch: Watch = unwatched) -> Run:
     with own_workspace():
         share(arrays)
         workspace.RunOperatorOnce(core.CreateOperator("CreateAtomicBool", [], ["stop"]))
-        steps = []
-        for k in range(settings.workers):
-            net = worker_net(k, arrays, settings, sent[k])
+        batches = [worker_net(k, arrays, settings, sent[k]) for k in range(settings.workers)]
+        for k, net in enumerate(batches):
             net.ConditionalSetAtomicBool(["stop", f"reached_{k}"], [])
             net.ConditionalSetAtomicBool(["stop", f"finished_{k}"], [])
-            net.CheckAtomicBool("stop", f"stopped_{k}")
-            steps.append(core.execution_step(f"work_{k}", net, should_stop_blob=f"stopped_{k}"))
-        plan = core.Plan("hogwild")
-        plan.AddStep(core.execution_step("workers", steps, concurrent_substeps=True))
+        run = RUNNERS[settings.runner](batches, "stop")
         with watch(arrays["cursor"]):
             began = time.monotonic()
-            workspace.RunPlan(plan)
+            run()
             seconds = time.monotonic() - began
     return result(data, settings, arrays, began, seconds, sum(int(one[0]) for one in sent))
 

@@ -1,13 +1,18 @@
-"""Linear models on sparse rows, trained by several threads at once, nothing lost.
+"""Linear models on sparse rows, trained by several threads or processes at once, nothing lost.
 
 `SharedSGDClassifier` and `SharedSGDRegressor` are scikit-learn estimators and need it, the extra
-`sklearn`; it is imported when one of them is first asked for. `Trainer` needs NumPy only.
+`sklearn`; it is imported when one of them is first asked for. `Trainer`, of threads, and
+`ProcessTrainer` need NumPy only.
+
+Training blocks, without the GIL but for its preparations, and Ctrl-C ends it. ValueError for a
+setting that is not accepted, and, of the estimators, for weights that are not finite any more.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from caffe2op.linear_model.processes import ProcessTrainer
 from caffe2op.linear_model.training import LostError, Rows, Settings, Trainer
 
 if TYPE_CHECKING:
@@ -15,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LostError",
+    "ProcessTrainer",
     "Rows",
     "Settings",
     "SharedSGDClassifier",
@@ -36,4 +42,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

@@ -21,7 +21,7 @@ from caffe2op.operators.kinds import CONVERT, INT64_MIN
 from caffe2op.operators.kinds import INT64_MAX as INT64_MAX
 
 if TYPE_CHECKING:
-    from caffe2op.core.defs import OperatorDef
+    from caffe2op.core.defs import NetDef, OperatorDef
 
 
 class _Required:
@@ -85,11 +85,13 @@ class Binding:
     needs, or raises. `blocks` tells of one operator what `Schema.waits` does of all of its type.
 
     `handle` makes the `void *` that a native kernel finds in its context (a c2_user_schema, say).
-    The net keeps what it returns alive.
+    The net keeps what it returns alive. `inner` does the same for an operator that runs nets of its
+    own: it is given what builds one, the value of the argument of that name, into a c2_net.
     """
 
     kernel: str | None
     handle: Callable[[OperatorDef], Any] | None = None
+    inner: Callable[[OperatorDef, Callable[[str, NetDef], Any]], Any] | None = None
     python: Callable[[OperatorDef], PythonFunction] | None = None
     prepare: Callable[[], None] | None = None
     blocks: Callable[[OperatorDef], bool] | None = None

@@ -103,7 +103,9 @@ register(
     each batch; the worker's own, zeros at first: weights, applied, uint8, one for each batch,
     ledger, int64 (6,), and loss, float64 (1,). values is optional. Outputs: in place.
 
-    Wait-free. Weights lack only what other workers did since the batch began. The ledger: [0] is
+    Wait-free. When a batch begins, the weights lack at most workers * batch_size rows: one
+    unfinished batch of each other worker, and the newest finished one, which is applied row by row
+    meanwhile. The ledger: [0] is
     the operator's; [1] slopes that the worker sent and [2] their check sum, [3] slopes that it
     received, its own included, and [4] their check sum: after a run, the [3] and [4] of each worker
     equal the sums (modulo 2^64) of all workers' [1] and [2], or something was lost. [5] is the

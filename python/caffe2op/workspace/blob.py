@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import is_
 from typing import Any, NoReturn
 
 import numpy as np
@@ -221,9 +222,11 @@ class Blob:
         if tensor == ffi.NULL:
             return None
         kept = memory[0]
+        # Nothing of Python's runs when the view goes: what a signal handler raised in there, at any
+        # moment of a loop over runs, would be lost with a warning.
         if kept == ffi.NULL:  # the array of share(), which retired arrays join meanwhile
-            return view_of(tensor, partial(_let_go, shared))
-        return view_of(tensor, lambda _: lib.c2_memory_let_go(kept))
+            return view_of(tensor, partial(is_, shared))  # only holds it
+        return view_of(tensor, partial(lib.c2_memory_let_go_with, kept))
 
     def holds_a_bool(self) -> bool:
         """Whether it is a tensor of one bool."""
@@ -274,10 +277,6 @@ class Fetch:
             blob.fetch() if value is None else value
             for blob, value in zip(self._blobs, found, strict=True)
         ]
-
-
-def _let_go(owner: object, data: object) -> None:
-    """Called when nothing refers to the data any more; `owner` goes with it."""
 
 
 KINDS = {

@@ -8,6 +8,7 @@ A blob's kind and dtype are looked at when the operator runs.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from caffe2op._core import ffi, lib
@@ -20,6 +21,8 @@ from caffe2op.workspace.executors import EXECUTORS, check_type
 from caffe2op.workspace.python_calls import PythonOperator, handle_of
 from caffe2op.workspace.run import NetInfo, Runner
 from caffe2op.workspace.scope import Scope
+
+MOST_NESTED = 16  # nets inside a net: each takes some of a thread's stack
 
 # The table of C, as far as it was looked up; it never changes.
 _kernels: dict[str, Any] = {}
@@ -62,15 +65,16 @@ def runnable(net: NetDef, scope: Scope) -> RunnableNet:
     return RunnableNet(compile_net(net, scope), net)
 
 
-def compile_net(net: NetDef, scope: Scope) -> CompiledNet:
+def compile_net(net: NetDef, scope: Scope, outer: _Builder | None = None) -> CompiledNet:
     """Check the net and build it on the blobs of the scope; its outputs are made there. ValueError
-    or TypeError that names the net, the operator and the blob or argument."""
+    or TypeError that names the net, the operator and the blob or argument. `outer` builds the net
+    whose next operator is to run this one."""
     check_net(net)
     check_type(net.name, net.type)
     c = lib.c2_net_new(len(net.op))
     if not c:
         raise MemoryError(f"net {net.name!r}: no memory for {len(net.op)} operators")
-    builder = _Builder(net, NetInfo(net.name, [], ffi.gc(c, lib.c2_net_free)), scope)
+    builder = _Builder(net, ffi.gc(c, lib.c2_net_free), scope, outer)
     for op in net.op:
         try:
             builder.add(op)
@@ -89,13 +93,18 @@ def compile_net(net: NetDef, scope: Scope) -> CompiledNet:
 class _Builder:
     """Adds operators to a c2_net, each checked against those before it."""
 
-    def __init__(self, net: NetDef, info: NetInfo, scope: Scope) -> None:
+    current: str = ""  # where messages say that an inner net is
+
+    def __init__(self, net: NetDef, c: Any, scope: Scope, outer: _Builder | None) -> None:
         self._net = net
         self._scope = scope
+        self._outer = outer
         # With external_input, each source must be one of these or an earlier output.
         self._sources = set(net.external_input)
         self._closed = bool(self._sources)
-        self.info = info
+        self._inner: list[NetInfo] = []
+        within = f"{outer.current}, in its " if outer else ""
+        self.info = NetInfo(net.name, [], c, self._inner, within)
         self.waits = False
         self.foreign = False
         self.keep: list[Any] = []
@@ -116,6 +125,10 @@ class _Builder:
             check_device(schema.describe(op), op.device_option)
         if op.control_input:
             self._find(op, "control_input", op.control_input)
+        handle = ffi.NULL
+        if binding.inner is not None:  # first: these nets may make the operator's inputs
+            handle = binding.inner(op, partial(self._build_inner, op))
+            self.keep.append(handle)
         inputs = self._find(op, "input", op.input)
         outputs = [self._scope.find_or_create(name) for name in op.output]
         self._sources.update(op.output)
@@ -127,7 +140,6 @@ class _Builder:
             if binding.kernel is None
             else _kernels.get(binding.kernel) or _find_kernel(op, binding.kernel)
         )
-        handle = ffi.NULL
         if binding.python or binding.handle:
             handle = self._handle(op, binding)
             self.foreign = True
@@ -166,6 +178,34 @@ class _Builder:
                 f"{schema.describe(op)}: {kind} blob {name!r} is not in the workspace and no "
                 f"earlier operator produces it{_suggest(name, set(scope.names()))}"
             ) from None
+
+    def _build_inner(self, op: OperatorDef, argument: str, net: NetDef) -> Any:
+        """The c2_net of a net that an operator is given to run."""
+        where = f"{schema.describe(op)}: {argument}"
+        depth = 0
+        around: _Builder | None = self
+        while around is not None and around._net is not net:
+            depth, around = depth + 1, around._outer
+        if around is not None:
+            raise ValueError(f"{where}: net {net.name!r} is inside itself")
+        if depth > MOST_NESTED:
+            raise ValueError(
+                f"{where}: net {net.name!r} lies in {depth} others; at most {MOST_NESTED} accepted"
+            )
+        name = f" {op.name!r}" if op.name else ""
+        self.current = (
+            f"{self.info.within}net {self.info.name!r}, operator {len(self.info.ops)}: "
+            f"{op.type}{name}"
+        )
+        try:
+            built = compile_net(net, self._scope, self)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{where}: {error}") from None
+        self._inner.append(built.info)
+        self.keep.append(built)
+        self.waits = self.waits or built.waits
+        self.foreign = self.foreign or built.foreign
+        return built.info.c
 
     def _handle(self, op: OperatorDef, binding: schema.Binding) -> Any:
         """What a kernel of the user's, or the Python side, finds its function by."""

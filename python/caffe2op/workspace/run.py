@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -23,16 +23,26 @@ OperatorInfo = tuple[str, str, list[Blob], list[Blob]]
 
 
 class NetInfo(NamedTuple):
-    """What messages say about a net, and its c2_net, by which C names it."""
+    """What messages say about a net, and its c2_net, by which C names it. `inner` are the nets that
+    its operators run, and `within` says of such a one whose it is."""
 
     name: str
     ops: list[OperatorInfo]
     c: Any
+    inner: Sequence[NetInfo] = ()
+    within: str = ""
 
     def where(self, index: int) -> str:
         """Net, index, type and name of an operator."""
         type_, name = self.ops[index][:2]
-        return f"net {self.name!r}, operator {index}: {type_}" + (f" {name!r}" if name else "")
+        where = f"{self.within}net {self.name!r}, operator {index}: {type_}"
+        return where + (f" {name!r}" if name else "")
+
+    def find(self, c: Any) -> NetInfo | None:
+        """This net or one within it, by its c2_net."""
+        if self.c == c:
+            return self
+        return next((found for net in self.inner if (found := net.find(c))), None)
 
     def inputs(self, index: int) -> str:
         """Names, dtypes and shapes of an operator's inputs, as they are now."""
@@ -109,7 +119,7 @@ def failure(run: Any, nets: Iterable[NetInfo], explain: Explain = as_it_is) -> B
     """The exception for a run of these nets that failed. `explain` completes the message of a
     failure that is no operator's."""
     raised = _raised.pop(address(run), [])
-    net = next((net for net in nets if net.c == run.net), None)
+    net = next((found for net in nets if (found := net.find(run.net))), None)
     if run.status == lib.C2_PYTHON and raised:
         for one in raised:
             if one.net is net and one.op == run.op:
