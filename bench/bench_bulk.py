@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import functools
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import cffi
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from caffe2op.atomics import AtomicArray
+from native_tasks import built
 from paired import Bench, Claim, Code, require
 
 Array = npt.NDArray[Any]
@@ -115,12 +118,46 @@ def torch_index_add(slots: Array, indices: Array, values: Array) -> Code:
     return lambda: target.index_add_(0, index, source)
 
 
+@functools.cache
+def floors() -> tuple[Any, Any]:
+    ffi = cffi.FFI()
+    ffi.cdef(
+        "void plain_int64(int64_t *, const int64_t *, const int64_t *, int64_t);"
+        "void plain_float32(float *, const int64_t *, const float *, int64_t);"
+        "void plain_float64(double *, const int64_t *, const double *, int64_t);"
+        "void atomic_near(void *, const int64_t *, int64_t);"
+        "double plain_halves(float *, const float *, int64_t);"
+    )
+    options = ("-std=c11", "-O3", "-march=native", "-D_GNU_SOURCE", "-shared", "-fPIC", "-lpthread")
+    return ffi, ffi.dlopen(str(built("adds.so", "adds.c", "cc", *options)))
+
+
+def pointer(array: Array, kind: str) -> Any:
+    return floors()[0].cast(f"{kind} *", array.ctypes.data)
+
+
+def plain_loop(slots: Array, indices: Array, values: Array) -> Code:
+    kind = {"int64": "int64_t", "float32": "float", "float64": "double"}[slots.dtype.name]
+    add = getattr(floors()[1], f"plain_{slots.dtype.name}")
+    given = pointer(slots, kind), pointer(indices, "int64_t"), pointer(values, kind), indices.size
+    return lambda: add(*given)
+
+
+def atomic_floor(slots: Array, indices: Array, values: Array) -> Code:
+    """Into memory of its own; one value is added here, for the check of the sum."""
+    own, given = np.zeros(1000), pointer(indices, "int64_t")
+    slots[0] = indices.size
+    return lambda: floors()[1].atomic_near(pointer(own, "void"), given, indices.size)
+
+
 SCATTERS = (
     Scatter("np.add.at", numpy_add_at),
     Scatter("caffe2op add_at", ours(1), threads=1),
     Scatter("caffe2op add_at, threads=2", ours(2), threads=2),
     Scatter("caffe2op add_at, two calls", two_calls),
     Scatter("caffe2op add_at, direct", ours(1, method="direct")),
+    Scatter("C loop (not atomic)", plain_loop),
+    Scatter("C, an atomic add each, in the first-level cache", atomic_floor),
     Scatter("np.bincount, then +=", numpy_bincount, dtypes=("float64",)),
     Scatter("numba loop (not atomic)", numba_loop),
     Scatter("torch scatter_add_ (not atomic)", torch_scatter),
@@ -168,12 +205,56 @@ def test_scatter_add(
     assert total % n == 0, f"{subject.name} lost {-total % n} updates"
 
 
-DENSE: dict[str, dict[str, Any]] = {
-    "NumPy += (not atomic)": {},
-    'caffe2op add(among="adds")': {"among": "adds"},
-    'caffe2op add(among="adds", threads=2)': {"among": "adds", "threads": 2},
-    "caffe2op add": {},
-    "caffe2op add, threads=2": {"threads": 2},
+def dense_ours(**keywords: Any) -> Callable[[Array, Array], Code]:
+    def prepare(target: Array, values: Array) -> Code:
+        view = AtomicArray(target)
+        return lambda: view.add(values, **keywords)
+
+    return prepare
+
+
+def dense_two_callers(target: Array, values: Array) -> Code:
+    """Two threads that are there already, each with calls of its own, on the same array: seconds
+    that one of their 2 * 20 calls takes of both together."""
+    view, rounds = AtomicArray(target), 20
+    together = threading.Barrier(2)
+
+    def calls() -> None:
+        together.wait()
+        for _ in range(rounds):
+            view.add(values, among="adds")
+
+    def run() -> float:
+        other = threading.Thread(target=calls)
+        other.start()
+        together.wait()
+        began = time.perf_counter()
+        for _ in range(rounds):
+            view.add(values, among="adds")
+        other.join()
+        return (time.perf_counter() - began) / (2 * rounds)
+
+    return run
+
+
+def dense_halves(target: Array, values: Array) -> Code:
+    add, given = floors()[1].plain_halves, (pointer(target, "float"), pointer(values, "float"))
+    return lambda: add(*given, target.size)
+
+
+ADDS = 'caffe2op add(among="adds")'
+# The row, how it is made, and the most that it may take of NumPy's time.
+DENSE: dict[str, tuple[Callable[[Array, Array], Code], float | None]] = {
+    "NumPy += (not atomic)": (
+        lambda target, values: lambda: np.add(target, values, out=target),
+        None,
+    ),
+    ADDS: (dense_ours(among="adds"), 1),
+    'caffe2op add(among="adds", threads=2)': (dense_ours(among="adds", threads=2), 1 / 1.7),
+    ADDS + ", two callers": (dense_two_callers, 1 / 1.7),
+    "C, two threads on halves (not atomic)": (dense_halves, None),
+    "caffe2op add": (dense_ours(), None),
+    "caffe2op add, threads=2": (dense_ours(threads=2), None),
 }
 
 
@@ -181,21 +262,18 @@ DENSE: dict[str, dict[str, Any]] = {
 def test_dense_add(bench: Bench, name: str) -> None:
     n = bench.size(1_000_000, least=1000)
     target, values = np.zeros(n, dtype=np.float32), np.ones(n, dtype=np.float32)
-    spare, view, keywords = np.zeros_like(target), AtomicArray(target), DENSE[name]
+    spare = np.zeros_like(target)
+    prepare, limit = DENSE[name]
     numpy = name.startswith("NumPy")
     claim = None
-    if keywords.get("among"):
-        threads = keywords.get("threads", 1)
-        claim = Claim(
-            f'add(among="adds"), {threads} thread(s) / NumPy +=', 1 / 1.7 if threads > 1 else 1
-        )
+    if limit is not None:
+        threads = "2 callers" if "callers" in name else f"{1 if limit == 1 else 2} thread(s)"
+        claim = Claim(f'add(among="adds"), {threads} / NumPy +=', limit)
     bench.row(
         "Dense add of float32, ns per element",
         name,
         "1e6",
-        (lambda: np.add(target, values, out=target))
-        if numpy
-        else lambda: view.add(values, **keywords),
+        prepare(target, values),
         per=n,
         reference=None if numpy else lambda: np.add(spare, values, out=spare),
         quotient="this / NumPy +=",

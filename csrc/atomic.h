@@ -30,6 +30,7 @@
 #define add_sc(p, v)      atomic_fetch_add_explicit((p), (v), memory_order_seq_cst)
 #define add_acq_rel(p, v) atomic_fetch_add_explicit((p), (v), memory_order_acq_rel)
 #define sub_acq_rel(p, v) atomic_fetch_sub_explicit((p), (v), memory_order_acq_rel)
+#define and_rlx(p, v)     atomic_fetch_and_explicit((p), (v), memory_order_relaxed)
 #define or_acq_rel(p, v)  atomic_fetch_or_explicit((p), (v), memory_order_acq_rel)
 
 /* compare-exchange: strong; on failure *expected gets what was there, read relaxed, or with the

@@ -9,7 +9,9 @@
  * a -0.0 where adding 0.0 would have made it 0.0.) */
 void c2_dense_exact(int dtype, void *base, const void *values, int64_t n, bool sparse);
 
-/* into[k] += from[k], plainly, on memory of one's own. */
-void c2_dense_plain(int dtype, void *into, const void *from, int64_t n);
+/* base[k] += *scale * values[k], or values[k] where scale is NULL; plainly, on memory that nobody
+ * else uses meanwhile. near: the memory is likely to be in a cache. */
+void c2_dense_plain(int dtype, void *base, const void *values, const void *scale, int64_t n,
+                    bool near);
 
 #endif

@@ -79,7 +79,7 @@ static int merge(void *job, int part, int64_t from, int64_t to) {
     for (int64_t at = from; at < to; at += 2048) {
         const int64_t n = to - at < 2048 ? to - at : 2048;
         for (int k = 1; k < c->parts; k++)
-            c2_dense_plain(a->dtype, c->own[0] + at * size, c->own[k] + at * size, n);
+            c2_dense_plain(a->dtype, c->own[0] + at * size, c->own[k] + at * size, NULL, n, false);
         c2_dense_exact(a->dtype, (char *)a->base + at * size, c->own[0] + at * size, n, true);
     }
     return 0;
@@ -116,7 +116,7 @@ static int run(call *c, int method, int threads) {
     if (!c2_adds_find_hot(&c->adds)) return 0;
     c->parts = c2_in_chunks(a->n, chunk, threads, cached, c);
     for (int k = 1; k < c->parts; k++)
-        c2_dense_plain(a->dtype, c->own[0], c->own[k], C2_HOT);
+        c2_dense_plain(a->dtype, c->own[0], c->own[k], NULL, C2_HOT, false);
     c2_adds_flush(a, c->own[0]); /* also after a bad index: those adds have been made */
     return c->parts;
 }

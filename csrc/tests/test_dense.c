@@ -1,7 +1,7 @@
 /* The dense add, exact and in stripes, against plain loops; threads and processes that lose
  * nothing, each towards those whom dense.c promises; a process that dies in its stripe. */
 #define _GNU_SOURCE
-#include "../dense.c"
+#include "../dense_stripes.c"
 
 #include "threads.h"
 
@@ -35,7 +35,7 @@ enum {
         else if (way == 3)                                                                         \
             c2_dense_exact(code, base + offset, values + offset + 1, n, true);                     \
         else                                                                                       \
-            c2_dense_plain(code, base + offset, values + offset + 1, n);                           \
+            c2_dense_plain(code, base + offset, values + offset + 1, NULL, n, offset % 2);         \
         CHECK_EQ(status, C2_OK);                                                                   \
         CHECK(!memcmp(base, want, sizeof base));                                                   \
         CHECK(!locks[0] && !locks[1] && !locks[2]);                                                \
@@ -174,6 +174,67 @@ TEST(striped_processes_lose_nothing) {
     check_sums(s, 3 * 2 * ROUNDS);
 }
 
+/* Enough stripes for three threads of a call, while two calls of one thread each go through the
+ * same array: runs meet, and are put off. Locks that few stripes share are met by a call's own
+ * threads. */
+enum { LARGE = 3 * EACH * STRIPE / sizeof(float) + 7, CALLS = SANITIZED ? 4 : 40 };
+typedef struct large {
+    float sums[LARGE], ones[LARGE];
+    _Alignas(8) uint64_t locks[5];
+    bool given;
+} large;
+
+static void *add_large(void *arg, int threads) {
+    large *l = arg;
+    const float scale = 1;
+    for (int r = 0; r < CALLS; r++)
+        CHECK_EQ(c2_dense_add_striped(C2_FLOAT32, l->sums + 3, l->ones, &scale, LARGE - 3, threads,
+                                      l->given ? l->locks : NULL, l->given ? 5 : 0),
+                 C2_OK);
+    return NULL;
+}
+static void *alone(void *arg) {
+    return add_large(arg, 1);
+}
+static void *in_threads(void *arg) {
+    return add_large(arg, 3);
+}
+
+TEST(calls_that_meet_lose_nothing) {
+    static large l;
+    for (int k = 0; k < (int)LARGE; k++)
+        l.ones[k] = 1;
+    for (int given = 0; given < 2; given++) {
+        l.given = given;
+        pthread_t threads[3] = {go(alone, &l), go(in_threads, &l), go(alone, &l)};
+        for (int k = 0; k < 3; k++)
+            pthread_join(threads[k], NULL);
+        int wrong = 0;
+        for (int k = 0; k < (int)LARGE; k++)
+            wrong += l.sums[k] != (k < 3 ? 0 : (float)(3 * CALLS * (given + 1)));
+        CHECK_EQ(wrong, 0);
+        CHECK_EQ(load_rlx(&at_work), 0);
+    }
+}
+
+TEST(calls_begin_far_apart) {
+    int64_t want[] = {0, 32, 16, 48, 8, 40, 24, 56};
+    for (int j = 0; j < 8; j++)
+        CHECK_EQ(beginning(j, 64), want[j]);
+    CHECK_EQ(beginning(-1, 64), 0);
+    for (int j = 0; j < 32; j++) {
+        CHECK_EQ(come(), j);
+        CHECK(beginning(j, 3) < 3);
+    }
+    CHECK_EQ(come(), -1);
+    leave(-1);
+    leave(5);
+    CHECK_EQ(come(), 5);
+    for (int j = 0; j < 32; j++)
+        leave(j);
+    CHECK_EQ(load_rlx(&at_work), 0);
+}
+
 static void dies_with_a_lock(void *arg) {
     shared *s = arg;
     mutex_lock((_Atomic uint64_t *)s->locks, -1);
@@ -227,6 +288,8 @@ int main(void) {
     RUN(exact_adds_lose_nothing_towards_single_ones);
     RUN(striped_threads_lose_nothing);
     RUN(striped_processes_lose_nothing);
+    RUN(calls_that_meet_lose_nothing);
+    RUN(calls_begin_far_apart);
     RUN(a_death_is_told_and_the_values_are_added);
     RUN(a_caller_who_holds_a_lock_is_told);
     RUN(a_child_has_locks_of_its_own);

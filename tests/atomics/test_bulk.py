@@ -264,6 +264,84 @@ def test_adds_in_stripes_lose_nothing(dtype: str, stampede: Any) -> None:
     np.testing.assert_array_equal(memory, want.astype(dtype))
 
 
+AS_GIVEN: dict[str, Callable[[Array], Any]] = {
+    "as it is": lambda values: values,
+    "another order in memory": np.asfortranarray,
+    "every second one": lambda values: np.repeat(values, 2, axis=1)[:, ::2],
+    "misaligned": lambda values: (
+        np.frombuffer(b"x" + values.tobytes(), np.uint8, values.nbytes, 1)
+        .view(values.dtype)
+        .reshape(values.shape)
+    ),
+    "read-only": lambda values: np.frombuffer(values.tobytes(), values.dtype).reshape(values.shape),
+    "another byte order": lambda values: values.astype(values.dtype.newbyteorder()),
+    "nested lists": lambda values: values.tolist(),
+    "a subclass": lambda values: values.view(np.recarray),
+}
+
+
+@pytest.mark.parametrize("how", AS_GIVEN)
+@pytest.mark.parametrize("scale", [1, -2, np.int16(3)])
+@pytest.mark.parametrize("dtype", ["int16", "uint64", "float32", "float64"])
+def test_values_are_added_however_they_are_given(dtype: str, scale: Any, how: str) -> None:
+    """What C takes as it is, and what has to be made ready for it, give the same."""
+    if dtype == "uint64" and scale == -2:
+        scale = 2**64 - 2  # the same, modulo 2**64
+    values = values_of(dtype, np.random.default_rng(5), 12).reshape(3, 4)
+    view, twin = AtomicArray(np.ones((3, 4), dtype)), Twin(np.ones((3, 4), dtype))
+    view.add(AS_GIVEN[how](values), scale, among="adds")
+    twin.add(values, scale)
+    np.testing.assert_array_equal(view.array, twin.array)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_adds_of_several_threads_lose_nothing(dtype: str, stampede: Any) -> None:
+    """Arrays of which each call's threads have stretches: large enough that several are woken."""
+    memory = np.zeros(4_000_003 if dtype == "uint8" else 1_000_003, dtype)
+    values = np.ones_like(memory)
+
+    def body() -> None:
+        view = AtomicArray(memory)
+        for _ in range(10):
+            view.add(values, among="adds", threads=3)
+
+    stampede(body, threads=3)
+    assert (memory == 30).all()
+
+
+def test_adds_of_the_array_itself_and_of_its_parts() -> None:
+    memory = np.arange(10.0)
+    view = AtomicArray(memory[:5])
+    view.add(memory[:5], among="adds")
+    assert memory.tolist() == [0, 2, 4, 6, 8, 5, 6, 7, 8, 9]
+    view.add(memory[3:8], among="adds")  # two elements in common: as they were before
+    assert memory.tolist() == [6, 10, 9, 12, 15, 5, 6, 7, 8, 9]
+    view.add(memory[5:], among="adds")
+    assert memory[:5].tolist() == [11, 16, 16, 20, 24]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values", "keywords", "error"),
+    [
+        ("float32", np.ones(3, np.float32), {}, ValueError),
+        ("float32", np.ones((1, 2), np.float32), {}, ValueError),
+        ("float32", np.ones(2, np.float32), {"scale": 1e39}, OverflowError),
+        ("int32", np.ones(2, np.int32), {"scale": 2**31}, OverflowError),
+        ("int32", np.ones(2, np.int32), {"scale": 0.5}, TypeError),
+        ("int32", np.ones(2, np.int32), {"threads": 0}, ValueError),
+        ("int32", np.ones(2, np.int32), {"threads": 1.0}, TypeError),
+        ("bool", np.ones(2, bool), {}, TypeError),
+    ],
+)
+def test_adds_that_are_refused_change_nothing(
+    dtype: str, values: Array, keywords: Any, error: type[Exception]
+) -> None:
+    view = AtomicArray(np.zeros(2, dtype))
+    with pytest.raises(error):
+        view.add(values, among="adds", **keywords)
+    assert not view.array.any()
+
+
 @pytest.mark.parametrize("kind", crews.KINDS)
 def test_adds_with_locks_lose_nothing(kind: str) -> None:
     with (
