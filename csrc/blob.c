@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "kernel.h"
+#include "stripes.h"
 
 enum { MAX_DIMS = 8, ALIGNMENT = 64 };
 
@@ -25,6 +26,7 @@ static c2_memory *memory_new(int64_t bytes) {
     memset(m->data, 0, rounded); /* nobody ever reads what malloc left */
     m->capacity = (int64_t)rounded;
     atomic_init(&m->users, 1);
+    atomic_init(&m->access, C2_MEMORY_CLOSED);
     return m;
 }
 
@@ -107,6 +109,7 @@ const c2_tensor *c2_blob_keep(c2_blob *blob, void **memory) {
     const c2_body *b = c2_blob_body(blob);
     *memory = NULL;
     if (!b || b->kind != C2_TENSOR) return NULL;
+    c2_memory_open(b->memory); /* who sees the address may add atomically: stripes.h */
     if (b->memory) add_rlx(&b->memory->users, 1); /* the body holds one, so it is not zero */
     *memory = b->memory;
     return &b->tensor;

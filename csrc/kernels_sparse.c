@@ -20,6 +20,7 @@
 #include "dense.h"
 #include "kernel_check.h"
 #include "scatter.h"
+#include "stripes.h"
 
 /* ---- indices ---------------------------------------------------------------------------- */
 
@@ -296,6 +297,7 @@ static int scatter_weighted_sum(c2_context *c) {
     const index_list list = {c, indices, 2, x0->shape[0]};
     if ((status = check_indices(&list)) || x->size == 0) return status;
 
+    c2_memory_open(c2_memory_of(x0)); /* rows are few and far: not in turns */
     const int64_t n = x->size / indices->size, item = c2_itemsize(x0->dtype);
     if (n == 1 && w0 == 1) return scatter_elements(&list, x0, terms, n_terms);
     int64_t at[CHUNK];
