@@ -1,6 +1,7 @@
 /* Blobs: what operators read and write. The idea is told in blob.h.
  *
- * Every function here may be called from any thread at any time; none blocks. Two threads that
+ * Every function here may be called from any thread at any time; none blocks, but for
+ * c2_blob_keep, which may wait microseconds for an update (stripes.h). Two threads that
  * write one blob at the same time each publish a whole body: one of them wins.
  */
 #include "blob.h"

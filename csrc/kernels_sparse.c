@@ -8,11 +8,12 @@
  * after a part of its work.
  *
  * ScatterWeightedSum is the one for blobs that threads share: it changes the elements by the
- * atomic adds of scatter.c and dense.c, so that no update is lost, whatever else adds atomically
- * to the same memory. The order is relaxed: who needs to see an update takes that from an edge of
- * the net or from a mutex. The others use plain vector loads and stores: of a row that changes
- * meanwhile they see, or leave, a mixture of old and new elements. No element is torn, as the
- * processor moves aligned words of up to 8 bytes whole, in a vector too.
+ * atomic adds of scatter.c and dense.c, in memory that it opens for them (stripes.h), so that no
+ * update is lost, whatever else adds atomically to the same memory. The order is relaxed: who needs
+ * to see an update takes that from an edge of the net or from a mutex. The others use plain vector
+ * loads and stores: of a row that changes meanwhile they see, or leave, a mixture of old and new
+ * elements. No element is torn, as the processor moves aligned words of up to 8 bytes whole, in a
+ * vector too.
  */
 #include <stdlib.h>
 #include <string.h>
