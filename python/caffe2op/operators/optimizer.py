@@ -19,7 +19,8 @@ lr * gradient, so their learning rate is negative to descend (caffe2op.optimizer
 Moments of momentum and Adam are read and written plainly in every mode: give each worker its own,
 or lock. Adagrad's moments are sums, and added to as its parameters are.
 
-None blocks, but for the wait for a mutex, without the GIL. Errors, when they run: another dtype
+None blocks, but for the wait for a mutex, without the GIL, and for microseconds that for a turn.
+Errors, when they run: another dtype
 (TypeError), shapes that differ (ValueError), an index out of range (IndexError), before anything
 is written.
 """
