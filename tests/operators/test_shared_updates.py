@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from run_operator import own_workspace
 from user_operators import registered
 
 from caffe2op import core, workspace
 from caffe2op.atomics import AtomicArray
 from caffe2op.core.names import BlobReference
+from caffe2op.examples.own_workspace import own_workspace
 
 ROWS, WIDTH = 40, 600  # float32: 94 KiB, four stripes
 RUNS, STEPS = 200, 50
@@ -112,21 +112,21 @@ def check_sum(optimizers: int, *others: Add, step: Add = sgd, blob: str = "p") -
 
 @pytest.mark.parametrize("other", [sgd, weighted_sum, momentum, rows, python, python_by_element])
 def test_optimizers_and_others_lose_nothing(other: Add) -> None:
-    with own_workspace():
+    with own_workspace("shared_updates"):
         feed()
         check_sum(2, other)
 
 
 @pytest.mark.parametrize("other", [adagrad, adagrad_rows])
 def test_sums_of_squares_lose_nothing(other: Add) -> None:
-    with own_workspace():
+    with own_workspace("shared_updates"):
         feed()
         check_sum(2, other, step=adagrad, blob="h")
 
 
 def test_optimizers_and_a_c_function_lose_nothing(by_cffi: Callable[[str], Any]) -> None:
     name = registered(by_cffi("add_ones"), ["float32"], [("float32", 0)])
-    with own_workspace():
+    with own_workspace("shared_updates"):
         feed()
         check_sum(2, lambda net: getattr(net, name)(["p"], ["p"]))
 
@@ -139,7 +139,7 @@ def array_adds(array: AtomicArray) -> Add:
 
 def test_optimizers_and_an_array_outside_lose_nothing() -> None:
     p = np.zeros((ROWS, WIDTH), np.float32)
-    with own_workspace():
+    with own_workspace("shared_updates"):
         feed()
         workspace.ShareBlob("p", p)
         check_sum(2, rows, array_adds(AtomicArray(p)))
@@ -151,7 +151,7 @@ def test_an_array_kept_from_an_earlier_run_loses_nothing() -> None:
     def keep(inputs: Any, outputs: Any) -> None:
         kept.append(AtomicArray(inputs[0].data))
 
-    with own_workspace():
+    with own_workspace("shared_updates"):
         feed()
         net = core.Net("keep")
         net.Python(keep)(["p"], [])
@@ -165,7 +165,7 @@ def test_who_only_fetches_sees_sums_that_grow() -> None:
     def fetch(inputs: Any, outputs: Any) -> None:
         seen.append(float(workspace.FetchBlob("p").max()))
 
-    with own_workspace():
+    with own_workspace("shared_updates"):
         feed()
 
         def fetch_and_add(net: core.Net) -> None:
