@@ -36,13 +36,17 @@ def settings(workers: int, update: str) -> Settings:
     return Settings(SIZES, workers, BATCH, 10, 0.01, 0, update)
 
 
-def workers_code(workers: int, update: str, steps: int) -> Code:
-    """Workers that update the same weights, `steps` steps in all."""
-    workspace.SwitchWorkspace(f"{workers} {update}", True)
+def workers_code(workers: int, update: str, steps: int, outside: bool = False) -> Code:
+    """Workers that update the same weights, `steps` steps in all. outside: weights in memory of the
+    caller's, as processes share it."""
+    workspace.SwitchWorkspace(f"{workers} {update} {outside}", True)
     arrays = mlp_training.share(data(), settings(workers, update), 1)
     models = mlp_training.async_models(settings(workers, update))
     for model in models:
         workspace.RunNetOnce(model.param_init_net)
+    if outside:
+        for p in models[0].params:
+            workspace.ShareBlob(p, workspace.FetchBlob(p))
     each = [
         core.execution_step(f"{m.name} of {workers} {update}", m.net, num_iter=steps // workers)
         for m in models
@@ -128,6 +132,21 @@ def test_workers(bench: Bench, workers: int, update: str) -> None:
         reference=None if workers == 1 else alone,
         quotient="this / 1 worker",
         claim=claim,
+    )
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_weights_of_the_caller(bench: Bench, workers: int) -> None:
+    steps = bench.size(100, least=2) // 2 * 2
+    bench.row(
+        TABLE,
+        f"caffe2op, {workers} worker{'s' * (workers > 1)}, atomic, weights in shared memory",
+        "step",
+        workers_code(workers, "atomic", steps, outside=True),
+        per=steps,
+        unit="us",
+        reference=workers_code(1, "atomic", steps),
+        quotient="this / 1 worker",
     )
 
 

@@ -1,6 +1,7 @@
 /* Blobs: what operators read and write. The idea is told in blob.h.
  *
- * Every function here may be called from any thread at any time; none blocks. Two threads that
+ * Every function here may be called from any thread at any time; none blocks, but for
+ * c2_blob_keep, which may wait microseconds for an update (stripes.h). Two threads that
  * write one blob at the same time each publish a whole body: one of them wins.
  */
 #include "blob.h"
@@ -9,6 +10,7 @@
 #include <string.h>
 
 #include "kernel.h"
+#include "stripes.h"
 
 enum { MAX_DIMS = 8, ALIGNMENT = 64 };
 
@@ -25,6 +27,7 @@ static c2_memory *memory_new(int64_t bytes) {
     memset(m->data, 0, rounded); /* nobody ever reads what malloc left */
     m->capacity = (int64_t)rounded;
     atomic_init(&m->users, 1);
+    atomic_init(&m->access, C2_MEMORY_CLOSED);
     return m;
 }
 
@@ -107,6 +110,7 @@ const c2_tensor *c2_blob_keep(c2_blob *blob, void **memory) {
     const c2_body *b = c2_blob_body(blob);
     *memory = NULL;
     if (!b || b->kind != C2_TENSOR) return NULL;
+    c2_memory_open(b->memory); /* who sees the address may add atomically: stripes.h */
     if (b->memory) add_rlx(&b->memory->users, 1); /* the body holds one, so it is not zero */
     *memory = b->memory;
     return &b->tensor;

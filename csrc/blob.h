@@ -18,8 +18,10 @@
 #include "reclaim.h"
 
 /* Bytes that several bodies of one blob may use in turn: a smaller shape keeps its buffer. */
+enum { C2_MEMORY_CLOSED = 0, C2_MEMORY_OPENING = 1, C2_MEMORY_OPEN = 2 }; /* stripes.h */
 typedef struct c2_memory {
     _Atomic int64_t users;
+    _Atomic int32_t access; /* who may write elements atomically: stripes.h has the table */
     int64_t capacity;
     void *data;
 } c2_memory;

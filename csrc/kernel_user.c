@@ -10,6 +10,7 @@
  */
 #include <stdlib.h>
 #include "kernel.h"
+#include "stripes.h"
 
 #define FEW 32 /* blobs of an operator whose addresses need no allocation */
 
@@ -53,6 +54,7 @@ static int prepare(c2_context *c, const c2_user_schema *user, const call *call) 
     for (int k = 0; k < c->n_in; k++) {
         const c2_tensor *in = call->given[k] = c2_in(c, k, user->input_dtypes[k]);
         if (!in) return C2_TYPE;
+        c2_memory_open(c2_memory_of(in)); /* the function may add atomically by itself */
         call->data[k] = in->data;
         call->sizes[k] = in->size;
     }
@@ -64,6 +66,7 @@ static int prepare(c2_context *c, const c2_user_schema *user, const call *call) 
         form_of(c, user, call, k, &f);
         const c2_tensor *out = c2_out(c, k, f.dtype, f.ndim, f.shape);
         if (!out) return C2_NO_MEMORY;
+        c2_memory_open(c2_memory_of(out));
         call->data[c->n_in + k] = out->data;
         call->sizes[c->n_in + k] = out->size;
     }

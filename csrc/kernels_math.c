@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "broadcast.h"
-#include "dense.h"
+#include "update.h"
 
 /* Add, Sub and Mul take these types; T computes and does not overflow. */
 #define ARITHMETIC_TYPES(X)                                                                        \
@@ -147,7 +147,9 @@ ARITHMETIC_TYPES(SUM_LOOPS)
 
 /* With `add`, to what is in `out`, atomically; the first term, which is `out`, stays out of it. */
 #define WEIGHTED_LOOPS(t, T, code)                                                                 \
-    static void weighted_##t(const term *terms, int n, T *out, int64_t size, bool add) {           \
+    static void weighted_##t(const term *terms, int n, const c2_target *out, int64_t size,         \
+                             const c2_update *u) {                                                 \
+        const bool add = u->atomic;                                                                \
         T sum[BLOCK];                                                                              \
         for (int64_t from = 0; from < size; from += BLOCK) {                                       \
             const int64_t m = size - from < BLOCK ? size - from : BLOCK;                           \
@@ -157,9 +159,9 @@ ARITHMETIC_TYPES(SUM_LOOPS)
                     sum[k] = i > add ? sum[k] + w * x[k] : w * x[k];                               \
             }                                                                                      \
             if (!add)                                                                              \
-                memcpy(out + from, sum, (size_t)m * sizeof *sum);                                  \
+                memcpy((T *)out->data + from, sum, (size_t)m * sizeof *sum);                       \
             else if (n > 1)                                                                        \
-                c2_dense_exact(code, out + from, sum, m, false);                                   \
+                c2_update_add(u, out, from, sum, 1, m);                                            \
         }                                                                                          \
     }
 WEIGHTED_LOOPS(f32, float, C2_FLOAT32)
@@ -184,15 +186,18 @@ static int sum(c2_context *c) {
 static int weighted_sum(c2_context *c) {
     term few[FEW], *terms = few;
     const c2_tensor *first, *out = NULL;
-    const bool atomic = c->args[0].i;
+    const c2_update u = {.atomic = c->args[0].i};
     int status = read_terms(c, C2_FLOATS, 2, few, &terms, &first);
-    if (!status && atomic && (c->in[0] != c->out[0] || terms[0].weight != 1))
+    if (!status && u.atomic && (c->in[0] != c->out[0] || terms[0].weight != 1))
         status = c2_fail(c, C2_VALUE, "atomic: in place on input 0 and a weight_0 of 1 expected");
     if (!status && !(out = c2_out_like(c, 0, first))) status = C2_NO_MEMORY;
-    if (!status && first->dtype == C2_FLOAT32)
-        weighted_f32(terms, c->n_in / 2, out->data, out->size, atomic);
-    else if (!status)
-        weighted_f64(terms, c->n_in / 2, out->data, out->size, atomic);
+    if (!status) {
+        const c2_target target = c2_update_target(&u, out);
+        if (first->dtype == C2_FLOAT32)
+            weighted_f32(terms, c->n_in / 2, &target, out->size, &u);
+        else
+            weighted_f64(terms, c->n_in / 2, &target, out->size, &u);
+    }
     if (terms != few) free(terms);
     return status;
 }

@@ -17,38 +17,11 @@
  */
 #include <tgmath.h>
 #include <string.h>
-#include "cpu.h"
 #include "kernel_check.h"
 #include "scalar.h"
 #include "update.h"
 
 enum { BLOCK = 1024 };
-
-/* Lines that another worker wrote last come from its cache, 100 ns and more each, and an atomic
- * operation waits for every one: so they are asked for some way ahead. */
-enum { PIECE = 1024, LINE = 64 }; /* bytes */
-
-static inline void want_piece(const char *p) {
-    for (int k = 0; k < PIECE; k += LINE)
-        cpu_want_line(p + k);
-}
-
-#define APPLY(t, T, code, W)                                                                       \
-    static void apply_##t(const c2_update *u, T *p, const T *by, T scale, int64_t n) {             \
-        enum { STEP = PIECE / sizeof(T) };                                                         \
-        want_piece((const char *)p);                                                               \
-        for (int64_t from = 0; from < n; from += STEP) {                                           \
-            const int64_t m = n - from < STEP ? n - from : STEP;                                   \
-            if (n - from > STEP) want_piece((const char *)(p + from + STEP));                      \
-            if (u->atomic) {                                                                       \
-                c2_dense_add(code, p + from, by + from, &scale, m, 1);                             \
-            } else {                                                                               \
-                for (int64_t k = from; k < from + m; k++)                                          \
-                    p[k] += scale * by[k];                                                         \
-            }                                                                                      \
-        }                                                                                          \
-    }
-C2_FLOAT_TYPES(APPLY)
 
 /* Inputs that all have the dtype and shape of input `first`. */
 static int take_like(c2_context *c, int first, const int *others, int n, const c2_tensor **x) {
@@ -72,10 +45,8 @@ static int sgd(c2_context *c) {
     if (!status) status = c2_in_real(c, 2, &lr);
     if (!status) status = c2_update_begin(c, 0, 3, x[0]->data, &u);
     if (status) return status;
-    if (x[0]->dtype == C2_FLOAT32)
-        apply_f32(&u, x[0]->data, x[1]->data, (float)lr, x[0]->size);
-    else
-        apply_f64(&u, x[0]->data, x[1]->data, lr, x[0]->size);
+    const c2_target param = c2_update_target(&u, x[0]);
+    c2_update_add(&u, &param, 0, x[1]->data, lr, x[0]->size);
     c2_update_end(&u);
     return C2_OK;
 }
@@ -116,12 +87,13 @@ static int momentum_sgd(c2_context *c) {
     const c2_tensor *step = c2_out_like(c, 0, x[0]), *m = step ? c2_out_like(c, 1, x[0]) : NULL;
     if (!m) return C2_NO_MEMORY;
     if (updates && (status = c2_update_begin(c, 2, 4, x[2]->data, &u))) return status;
-    if (step->dtype == C2_FLOAT32) {
+    if (step->dtype == C2_FLOAT32)
         momentum_f32(&s, x[0]->data, x[1]->data, step->data, m->data, step->size);
-        if (updates) apply_f32(&u, x[2]->data, step->data, -1, step->size);
-    } else {
+    else
         momentum_f64(&s, x[0]->data, x[1]->data, step->data, m->data, step->size);
-        if (updates) apply_f64(&u, x[2]->data, step->data, -1, step->size);
+    if (updates) {
+        const c2_target param = c2_update_target(&u, x[2]);
+        c2_update_add(&u, &param, 0, step->data, -1, step->size);
     }
     c2_update_end(&u);
     return C2_OK;
@@ -131,25 +103,25 @@ static int momentum_sgd(c2_context *c) {
 /* Arguments: 0 epsilon, 1 decay, 2 update. */
 
 #define ADAGRAD(t, T, code, W)                                                                     \
-    static void adagrad_##t(const c2_update *u, const c2_arg *args, T lr, T *p, T *h, const T *g,  \
-                            int64_t size) {                                                        \
+    static void adagrad_##t(const c2_update *u, const c2_arg *args, double lr, const c2_target *p, \
+                            const c2_target *h, const T *g, int64_t size) {                        \
         const T epsilon = (T)args[0].f, decay = (T)args[1].f;                                      \
         T step[BLOCK];                                                                             \
         for (int64_t from = 0; from < size; from += BLOCK) {                                       \
             const int64_t n = size - from < BLOCK ? size - from : BLOCK;                           \
             const T *gb = g + from;                                                                \
-            T *hb = h + from;                                                                      \
+            T *hb = (T *)h->data + from;                                                           \
             if (decay == 1) {                                                                      \
                 for (int64_t k = 0; k < n; k++)                                                    \
                     step[k] = gb[k] * gb[k];                                                       \
-                apply_##t(u, hb, step, 1, n);                                                      \
+                c2_update_add(u, h, from, step, 1, n);                                             \
             } else {                                                                               \
                 for (int64_t k = 0; k < n; k++)                                                    \
                     hb[k] = decay * hb[k] + gb[k] * gb[k];                                         \
             }                                                                                      \
             for (int64_t k = 0; k < n; k++)                                                        \
                 step[k] = gb[k] / (sqrt(hb[k]) + epsilon);                                         \
-            apply_##t(u, p + from, step, lr, n);                                                   \
+            c2_update_add(u, p, from, step, lr, n);                                                \
         }                                                                                          \
     }
 C2_FLOAT_TYPES(ADAGRAD)
@@ -164,10 +136,11 @@ static int adagrad(c2_context *c) {
     if (!status) status = c2_in_real(c, 3, &lr);
     if (!status) status = c2_update_begin(c, 2, 4, x[0]->data, &u);
     if (status) return status;
+    const c2_target p = c2_update_target(&u, x[0]), h = c2_update_target(&u, x[1]);
     if (x[0]->dtype == C2_FLOAT32)
-        adagrad_f32(&u, c->args, (float)lr, x[0]->data, x[1]->data, x[2]->data, x[0]->size);
+        adagrad_f32(&u, c->args, lr, &p, &h, x[2]->data, x[0]->size);
     else
-        adagrad_f64(&u, c->args, lr, x[0]->data, x[1]->data, x[2]->data, x[0]->size);
+        adagrad_f64(&u, c->args, lr, &p, &h, x[2]->data, x[0]->size);
     c2_update_end(&u);
     return C2_OK;
 }
@@ -176,8 +149,8 @@ static int adagrad(c2_context *c) {
 /* Arguments: 0 beta1, 1 beta2, 2 epsilon, 3 update. */
 
 #define ADAM(t, T, code, W)                                                                        \
-    static void adam_##t(const c2_update *u, const c2_arg *args, T lr, T *p, T *m1, T *m2,         \
-                         const T *g, int64_t size) {                                               \
+    static void adam_##t(const c2_update *u, const c2_arg *args, double lr, const c2_target *p,    \
+                         T *m1, T *m2, const T *g, int64_t size) {                                 \
         const T b1 = (T)args[0].f, b2 = (T)args[1].f, epsilon = (T)args[2].f;                      \
         T step[BLOCK];                                                                             \
         for (int64_t from = 0; from < size; from += BLOCK) {                                       \
@@ -189,7 +162,7 @@ static int adagrad(c2_context *c) {
                 b[k] = b2 * b[k] + (1 - b2) * gb[k] * gb[k];                                       \
                 step[k] = a[k] / (sqrt(b[k]) + epsilon);                                           \
             }                                                                                      \
-            apply_##t(u, p + from, step, lr, n);                                                   \
+            c2_update_add(u, p, from, step, lr, n);                                                \
         }                                                                                          \
     }
 C2_FLOAT_TYPES(ADAM)
@@ -210,11 +183,11 @@ static int adam(c2_context *c) {
     if (t < 1) return c2_fail(c, C2_VALUE, "input 5: iteration %g, at least 0 expected", t - 1);
     if ((status = c2_update_begin(c, 3, 6, x[0]->data, &u))) return status;
     lr *= sqrt(1 - pow(c->args[1].f, t)) / (1 - pow(c->args[0].f, t));
+    const c2_target p = c2_update_target(&u, x[0]);
     if (x[0]->dtype == C2_FLOAT32)
-        adam_f32(&u, c->args, (float)lr, x[0]->data, x[1]->data, x[2]->data, x[3]->data,
-                 x[0]->size);
+        adam_f32(&u, c->args, lr, &p, x[1]->data, x[2]->data, x[3]->data, x[0]->size);
     else
-        adam_f64(&u, c->args, lr, x[0]->data, x[1]->data, x[2]->data, x[3]->data, x[0]->size);
+        adam_f64(&u, c->args, lr, &p, x[1]->data, x[2]->data, x[3]->data, x[0]->size);
     c2_update_end(&u);
     return C2_OK;
 }

@@ -8,11 +8,12 @@
  * after a part of its work.
  *
  * ScatterWeightedSum is the one for blobs that threads share: it changes the elements by the
- * atomic adds of scatter.c and dense.c, so that no update is lost, whatever else adds atomically
- * to the same memory. The order is relaxed: who needs to see an update takes that from an edge of
- * the net or from a mutex. The others use plain vector loads and stores: of a row that changes
- * meanwhile they see, or leave, a mixture of old and new elements. No element is torn, as the
- * processor moves aligned words of up to 8 bytes whole, in a vector too.
+ * atomic adds of scatter.c and dense.c, in memory that it opens for them (stripes.h), so that no
+ * update is lost, whatever else adds atomically to the same memory. The order is relaxed: who needs
+ * to see an update takes that from an edge of the net or from a mutex. The others use plain vector
+ * loads and stores: of a row that changes meanwhile they see, or leave, a mixture of old and new
+ * elements. No element is torn, as the processor moves aligned words of up to 8 bytes whole, in a
+ * vector too.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 #include "dense.h"
 #include "kernel_check.h"
 #include "scatter.h"
+#include "stripes.h"
 
 /* ---- indices ---------------------------------------------------------------------------- */
 
@@ -296,6 +298,7 @@ static int scatter_weighted_sum(c2_context *c) {
     const index_list list = {c, indices, 2, x0->shape[0]};
     if ((status = check_indices(&list)) || x->size == 0) return status;
 
+    c2_memory_open(c2_memory_of(x0)); /* rows are few and far: not in turns */
     const int64_t n = x->size / indices->size, item = c2_itemsize(x0->dtype);
     if (n == 1 && w0 == 1) return scatter_elements(&list, x0, terms, n_terms);
     int64_t at[CHUNK];

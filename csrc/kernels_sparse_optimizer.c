@@ -116,6 +116,10 @@ static int sparse_adagrad(c2_context *c) {
     c2_update u;
     if ((status = c2_in_real(c, 4, &lr))) return status;
     if ((status = c2_update_begin(c, 1, 5, p->data, &u))) return status;
+    if (u.atomic) { /* element by element, so not in turns */
+        c2_memory_open(c2_memory_of(p));
+        c2_memory_open(c2_memory_of(h));
+    }
     const int64_t bad =
         p->dtype == C2_FLOAT32
             ? adagrad_rows_f32(&u, lr, c->args[0].f, p, h->data, indices, g->data, row)

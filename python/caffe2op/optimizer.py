@@ -6,8 +6,8 @@ with blobs for what an optimizer keeps. `base_learning_rate` is positive to desc
 arguments are those of the LearningRate operator: policy, gamma, stepsize, ...
 
 `update` is "atomic" (no update is lost when replicas share parameters), "locked" (nor then, and
-faster; replicas in several processes need `mutex`, a blob in shared memory) or "racy": see
-caffe2op.operators.optimizer.
+faster where parameters are memory of ShareBlob; replicas in several processes need `mutex`, a blob
+in shared memory) or "racy": see caffe2op.operators.optimizer.
 
 Definitions only: nothing runs, and nothing waits. ValueError for a model without gradients, for a
 `mutex` with another `update` than "locked", and for what an optimizer cannot do with rows.

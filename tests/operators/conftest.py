@@ -12,6 +12,12 @@ from user_operators import CTYPES_KERNEL
 
 SOURCE = """
     #include <stdint.h>
+    #include <string.h>
+    static int32_t bits(float x) {
+        int32_t b;
+        memcpy(&b, &x, 4);
+        return b;
+    }
     int32_t square(void **data, const int64_t *sizes, void *user) {
         const double *x = data[0];
         double *y = data[1];
@@ -29,6 +35,15 @@ SOURCE = """
     }
     int32_t count(void **data, const int64_t *sizes, void *user) {
         __atomic_fetch_add((int64_t *)data[0], 1, __ATOMIC_RELAXED);
+        return 0;
+    }
+    int32_t add_ones(void **data, const int64_t *sizes, void *user) {
+        for (int64_t k = 0; k < sizes[0]; k++) {
+            _Atomic float *x = (_Atomic float *)data[0] + k;
+            float seen = *x;
+            while (!__atomic_compare_exchange_n((int32_t *)x, (int32_t *)&seen,
+                                                bits(seen + 1), 0, 0, 0)) {}
+        }
         return 0;
     }
     int32_t fail(void **data, const int64_t *sizes, void *user) { return 7; }
@@ -57,6 +72,7 @@ def by_cffi(library):
         "int32_t scale(void **, const int64_t *, void *);"
         "int32_t sizes_of(void **, const int64_t *, void *);"
         "int32_t count(void **, const int64_t *, void *);"
+        "int32_t add_ones(void **, const int64_t *, void *);"
         "int32_t fail(void **, const int64_t *, void *);"
         "int32_t two(void **, const int64_t *);"
         "double real(void **, const int64_t *, void *);"

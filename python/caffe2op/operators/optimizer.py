@@ -6,17 +6,21 @@ lr * gradient, so their learning rate is negative to descend (caffe2op.optimizer
 
 `update` says how parameters are written that others may write at the same time:
 
-    "atomic"  each element in one atomic operation: nothing is lost. The default.
-    "locked"  the whole step inside a mutex, by vector loops: several times as fast as atomic, and
-              nothing is lost among those who take the same mutex. That is the last input: a mutex
-              blob, or one int64 of any memory, shared with other processes (atomics.Mutex is the
-              same word); without it, one that this process keeps for the parameter's address.
+    "atomic"  nothing is lost, whoever else adds atomically. The default. A blob that optimizers and
+              WeightedSum alone write is updated by vector loops, in turns of 32 KiB; memory of
+              ShareBlob, or that others may write in single elements, by atomic instructions.
+    "locked"  the whole step inside a mutex, by vector loops; nothing is lost among those who take
+              the same mutex, and moments change together with their parameters. That is the last
+              input: a mutex blob, or one int64 of any memory, shared with other processes
+              (atomics.Mutex is the same word); without it, one that this process keeps for the
+              parameter's address.
     "racy"    plain loads and stores, as Hogwild! has it; for parameters of one's own the fastest.
 
 Moments of momentum and Adam are read and written plainly in every mode: give each worker its own,
 or lock. Adagrad's moments are sums, and added to as its parameters are.
 
-None blocks, but for the wait for a mutex, without the GIL. Errors, when they run: another dtype
+None blocks, but for the wait for a mutex, without the GIL, and for microseconds that for a turn.
+Errors, when they run: another dtype
 (TypeError), shapes that differ (ValueError), an index out of range (IndexError), before anything
 is written.
 """
