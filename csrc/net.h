@@ -7,6 +7,7 @@
 
 struct c2_net {
     int64_t n;
+    int32_t python;   /* 1: it has Python operators (batch.h) */
     c2_context ops[]; /* templates: a run copies one and adds `run` and `message` */
 };
 
@@ -54,7 +55,8 @@ static inline void c2_tick(c2_ticker *ticker, c2_run *run) {
 
 int c2_run_skips_slow(c2_run *run, int32_t op);
 
-/* One operator now, on this thread, inside a guard. Returns its status. */
+/* One operator now, on this thread, inside a guard; inside Python for a Python operator (batch.h).
+ * Returns its status. */
 static inline int c2_run_op(c2_net *net, int32_t op, c2_run *run) {
     if (__builtin_expect(load_rlx((uint8_t *_Atomic *)&run->skip) != NULL, 0) &&
         c2_run_skips_slow(run, op))
