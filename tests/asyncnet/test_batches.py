@@ -9,6 +9,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -160,9 +161,7 @@ def test_an_error_ends_a_batch_with_its_traceback(mode: str) -> None:
 
     names = [f"f{k}" for k in range(20)]
     functions = {name: bad if name == "f7" else good for name in names}
-    made = AsyncNet.from_functions(
-        functions, list(zip(names, names[1:], strict=False)), workers=2, mode=mode
-    )
+    made = AsyncNet.from_functions(functions, list(pairwise(names)), workers=2, mode=mode)
     for _ in range(4):
         ran.clear()
         with pytest.raises(KeyError, match="bad one") as caught:
@@ -189,7 +188,7 @@ def test_deadline_and_cancel_act_between_operators(mode: str) -> None:
     n = 20_000  # four seconds
     names = [f"f{k}" for k in range(n)]
     with AsyncNet.from_functions(
-        dict.fromkeys(names, step), list(zip(names, names[1:], strict=False)), workers=1, mode=mode
+        dict.fromkeys(names, step), list(pairwise(names)), workers=1, mode=mode
     ) as made:
         with pytest.raises(TimeoutError):
             made.run(timeout=0.05)
@@ -222,7 +221,7 @@ def test_a_nested_run_in_a_batch_has_its_own() -> None:
     names = [f"f{k}" for k in range(6)]
     made = AsyncNet.from_functions(
         {name: (lambda *given: sum(inner.run().values())) for name in names},
-        list(zip(names, names[1:], strict=False)),
+        list(pairwise(names)),
         workers=1,
     )
     # An inner run gives the GIL up and takes it for its batch: the outer one is still inside.

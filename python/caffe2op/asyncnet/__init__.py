@@ -15,8 +15,8 @@ from caffe2op.asyncnet.barrier import AsyncBarrierOp, AsyncNetBarrier, AsyncNetB
 from caffe2op.asyncnet.future import RunFuture
 from caffe2op.asyncnet.instance import Outputs
 from caffe2op.asyncnet.net import AsyncNet
-from caffe2op.asyncnet.observe import Event, Observer, TimeObserver
 from caffe2op.asyncnet.rendezvous import Rendezvous
+from caffe2op.workspace.observe import Event, Observer, TimeObserver
 
 __all__ = [
     "AsyncBarrierOp",

@@ -13,9 +13,10 @@ from caffe2op._core import ffi, lib
 from caffe2op._core.suggest import suggest
 from caffe2op.asyncnet.devices import Devices, lanes, on_thread
 from caffe2op.asyncnet.instance import Instance, Outputs
-from caffe2op.asyncnet.program import Operator, Prepare
+from caffe2op.asyncnet.program import Prepare
 from caffe2op.workspace.dependencies import Edge, owned
 from caffe2op.workspace.executors import InDependencyOrder
+from caffe2op.workspace.observe import Operator
 from caffe2op.workspace.python_calls import handle_of
 from caffe2op.workspace.run import NetInfo, keep_raised
 

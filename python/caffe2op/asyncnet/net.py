@@ -23,16 +23,17 @@ from caffe2op.asyncnet.flight import Flight
 from caffe2op.asyncnet.functions import FunctionProgram
 from caffe2op.asyncnet.future import Result, RunFuture
 from caffe2op.asyncnet.instance import MODES, Instance, Outputs
-from caffe2op.asyncnet.observe import Observation, Observer
-from caffe2op.asyncnet.observe import events as events_of
-from caffe2op.asyncnet.profile import Profile, profile
 from caffe2op.asyncnet.program import NetProgram, Program
 from caffe2op.asyncnet.threads import Threads
-from caffe2op.asyncnet.trace import Trace, chrome_trace
 from caffe2op.core.names import BlobLike
 from caffe2op.workspace.executors import processors
+from caffe2op.workspace.observe import Observation, Observer
+from caffe2op.workspace.observe import events as events_of
+from caffe2op.workspace.observed import asks_for_trace
+from caffe2op.workspace.profile import Profile, profile
 from caffe2op.workspace.run import Runner, failure, new_run, on_main_thread
 from caffe2op.workspace.store import NetLike, Workspace, current, net_def
+from caffe2op.workspace.trace import Trace, chrome_trace
 
 _shared_threads: list[Threads] = []  # of all nets that were given no number of workers
 _everyone: weakref.WeakSet[AsyncNet] = weakref.WeakSet()
@@ -97,6 +98,10 @@ class AsyncNet:
                 self._prepare,
             ),
         )
+        if definition.type == "prof_dag":
+            self.enable_profile()
+        if asks_for_trace(definition):
+            self.enable_trace()
 
     @classmethod
     def from_functions(
@@ -353,7 +358,11 @@ class AsyncNet:
         RuntimeError while a run is on."""
         observation = self._observe()
         observation.add(observer, operators)
-        self._told(observation)
+        try:
+            self._told(observation)
+        except RuntimeError:  # it is running
+            observation.remove(observer)
+            raise
 
     def remove_observer(self, observer: Observer) -> None:
         """Tell it no more. ValueError when it was not added."""

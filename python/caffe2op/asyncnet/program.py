@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from caffe2op._core.suggest import suggest
 from caffe2op.asyncnet.barrier import AsyncNetBarrier
@@ -24,20 +24,11 @@ from caffe2op.workspace.blob import Blob, Fetch
 from caffe2op.workspace.compile import CompiledNet, check_net, compile_net
 from caffe2op.workspace.dependencies import Edge
 from caffe2op.workspace.executors import InDependencyOrder, check_type
+from caffe2op.workspace.observe import Operator
 from caffe2op.workspace.scope import Scope
 from caffe2op.workspace.store import Workspace
 
 Prepare = Callable[[Any], None]
-
-
-class Operator(NamedTuple):
-    """What reports and pictures say about an operator."""
-
-    type: str
-    label: str
-    device: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
 
 
 class Program(Protocol):
