@@ -64,6 +64,7 @@ class FunctionProgram:
             self.workers = self._lanes.total
         given = {s for one in sources.values() for s in one if s not in functions}
         self._inputs = {name: len(names) + k for k, name in enumerate(sorted(given))}
+        self.needed = frozenset(self._inputs)
         self._at = {**at, **self._inputs}
         self._sources = [tuple(self._at[s] for s in sources[name]) for name in names]
         self.edges: list[Edge] = sorted((at[u], at[v]) for v in names for u in before[v])

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from caffe2op._core import ffi, lib
 from caffe2op._core.pickling import not_pickled
 from caffe2op._core.suggest import suggest
-from caffe2op.asyncnet import deadline
+from caffe2op.asyncnet import deadline, given
 from caffe2op.asyncnet.barrier import AsyncNetBarrier
 from caffe2op.asyncnet.deadline import check_timeout
 from caffe2op.asyncnet.devices import Devices
@@ -83,6 +83,11 @@ class AsyncNet:
     ) -> None:
         definition = net_def(net)
         count = _workers(workers, definition.num_workers)
+        if workspace is not None and not isinstance(workspace, Workspace):
+            raise TypeError(
+                f"workspace must be a workspace.Workspace, or None for the current one, "
+                f"got {workspace!r}"
+            )
         self._set_up(
             mode,
             workers,
@@ -90,11 +95,11 @@ class AsyncNet:
                 definition,
                 workspace or current.workspace,
                 count,
-                map(str, inputs),
-                map(str, shared),
-                outputs,
-                barriers,
-                devices,
+                given.blobs("inputs", inputs),
+                given.blobs("shared", shared),
+                None if outputs is None else given.blobs("outputs", outputs),
+                given.several("barriers", barriers, AsyncNetBarrier),
+                devices if devices is None else given.mapping("devices", devices),
                 self._prepare,
             ),
         )
@@ -127,6 +132,13 @@ class AsyncNet:
         leaves. `device_of` names the device of functions, "cpu:0" by default. ValueError for a name
         that is unknown, and for edges that go round in a circle.
         """
+        given.mapping("functions", functions)
+        edges, order = given.pairs("edges", edges), given.pairs("order", order)
+        outputs = None if outputs is None else given.names("outputs", outputs)
+        if devices is not None:
+            given.mapping("devices", devices)
+        if device_of is not None:
+            given.mapping("device_of", device_of)
         self = cls.__new__(cls)
         count = _workers(workers, 0)
         self._set_up(
@@ -145,8 +157,12 @@ class AsyncNet:
             )
         self._mode = mode
         self._closed = False
+        # The error of a run on the workspace's blobs, where there can be none.
+        self._barred: Callable[[], Exception] | None = None
         self._observation: Observation | None = None
         self._program = make()
+        if self._program.needed:
+            self._barred = self._missing_error
         self._primary: Instance = self._program.shared_instance()
         execute = self._primary.execute
         self._runner = Runner(execute, self._primary.nets, self._primary)
@@ -189,8 +205,8 @@ class AsyncNet:
         run again. TimeoutError when `timeout` seconds are over: the run ends after the operators
         that are running.
         """
-        if self._closed:
-            raise self._closed_error()
+        if self._barred is not None:
+            raise self._barred()
         if self._observation is not None:
             with self._observation.watch:
                 self._run_now(timeout)
@@ -232,8 +248,9 @@ class AsyncNet:
         `timeout` seconds from now."""
         if self._closed:
             raise self._closed_error()
-        given = {str(name): value for name, value in (inputs or {}).items()}
-        return self._flight.submit(given, check_timeout(timeout))
+        values = {} if inputs is None else given.mapping("inputs", inputs)
+        named = {str(name): value for name, value in values.items()}
+        return self._flight.submit(named, check_timeout(timeout))
 
     def map(
         self,
@@ -244,6 +261,8 @@ class AsyncNet:
         """The outputs for each of a stream of inputs, in order. Up to `inflight` runs (twice the
         workers, by default) are in flight, so input is taken while earlier input is computed.
         `timeout` is for each run. An error ends it; runs in flight are then cancelled."""
+        if isinstance(stream, Mapping) or not isinstance(stream, Iterable):
+            raise TypeError(f"stream must give a dict of inputs for each run, got {stream!r}")
         most = 2 * self.workers if inflight is None else inflight
         if isinstance(most, bool) or not isinstance(most, int) or most < 1:
             raise ValueError(f"inflight must be an int of 1 or more, got {inflight!r}")
@@ -269,11 +288,18 @@ class AsyncNet:
     def close(self, cancel: bool = False) -> None:
         """Take no more runs, and wait for those in flight; with `cancel`, stop them first."""
         self._closed = True
+        self._barred = self._closed_error
         self._flight.drain(CancelledError() if cancel else None)
         self._end()
 
     def _closed_error(self) -> RuntimeError:
         return RuntimeError(f"net {self.name!r} is closed")
+
+    def _missing_error(self) -> ValueError:
+        return ValueError(
+            f"net {self.name!r}: run has no value for input {min(self._program.needed)!r}; "
+            "give it to submit or map"
+        )
 
     def __enter__(self) -> AsyncNet:
         return self

@@ -36,6 +36,7 @@ class Program(Protocol):
 
     name: str
     workers: int
+    needed: frozenset[str]  # inputs that each run must be given
 
     @property
     def operators(self) -> list[Operator]: ...
@@ -72,6 +73,7 @@ class NetProgram:
             check_fields(op, where)
         self.name = net.name
         self.workers = workers
+        self.needed: frozenset[str] = frozenset()  # what is not given is in the workspace
         self._prepare = prepare
         # A copy: whoever changes the definition later does not change this.
         net = self._given = replace(net, op=list(net.op), type="")

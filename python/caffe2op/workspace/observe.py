@@ -153,8 +153,18 @@ class Observation:
 
     def add(self, observer: Observer, operators: Iterable[str] | None) -> None:
         """Add an observer for all operators, or for those of these names or types."""
+        if not isinstance(observer, Observer):
+            raise TypeError(
+                f"net {self._name!r}: observer must be an Observer (an object, not its class), "
+                f"got {observer!r}"
+            )
         chosen = set(range(len(self._operators)))
         if operators is not None:
+            if isinstance(operators, str) or not isinstance(operators, Iterable):
+                raise TypeError(
+                    f"net {self._name!r}: operators must be a list of names or types, "
+                    f"got {operators!r}"
+                )
             names = set(operators)
             chosen = {k for k, op in enumerate(self._operators) if names & {op.label, op.type}}
             known = {text for op in self._operators for text in (op.label, op.type)}
