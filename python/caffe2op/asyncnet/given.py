@@ -1,5 +1,5 @@
 """Whether what a caller gave is of the kind that is wanted: a TypeError that names the argument
-otherwise, before anything is changed."""
+otherwise (a ValueError for a number out of range), before anything is changed."""
 
 from __future__ import annotations
 
@@ -62,3 +62,18 @@ def several(argument: str, given: Iterable[Any], kind: type[T]) -> list[T]:
         if not isinstance(one, kind):
             raise TypeError(f"{argument} must be a list of {kind.__name__}, got {one!r} in it")
     return found
+
+
+def optional(argument: str, given: object, kind: type) -> None:
+    """An object of this type, or None."""
+    if given is not None and not isinstance(given, kind):
+        raise TypeError(f"{argument} must be a {kind.__name__} or None, got {given!r}")
+
+
+def workers(given: int | None) -> int | None:
+    """A number of threads, or None; ValueError for any other number."""
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= 256:
+        raise ValueError(f"workers must be an int of 1 to 256, got {given!r}")
+    return given

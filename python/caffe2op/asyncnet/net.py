@@ -82,12 +82,8 @@ class AsyncNet:
         mode: str = "auto",
     ) -> None:
         definition = net_def(net)
-        count = _workers(workers, definition.num_workers)
-        if workspace is not None and not isinstance(workspace, Workspace):
-            raise TypeError(
-                f"workspace must be a workspace.Workspace, or None for the current one, "
-                f"got {workspace!r}"
-            )
+        count = given.workers(workers) or definition.num_workers or processors()
+        given.optional("workspace", workspace, Workspace)
         self._set_up(
             mode,
             workers,
@@ -140,7 +136,7 @@ class AsyncNet:
         if device_of is not None:
             given.mapping("device_of", device_of)
         self = cls.__new__(cls)
-        count = _workers(workers, 0)
+        count = given.workers(workers) or processors()
         self._set_up(
             mode,
             workers,
@@ -441,14 +437,6 @@ def shared() -> Threads:
     if not _shared_threads:
         _shared_threads.append(Threads(processors()))
     return _shared_threads[0]
-
-
-def _workers(workers: int | None, of_net: int) -> int:
-    if workers is None:
-        return of_net or processors()
-    if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= 256:
-        raise ValueError(f"workers must be an int of 1 to 256, got {workers!r}")
-    return workers
 
 
 def _after_fork() -> None:
