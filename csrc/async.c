@@ -170,10 +170,12 @@ static void run_serial(c2_async *a, c2_run *run, c2_ticker *ticker) {
         c2_net_execute(a->net, run, ticker);
         return;
     }
+    c2_batch batch = {0};
     for (int32_t v = 0; v < a->graph->n && !c2_run_stopped(run); v++) {
-        c2_run_watched(a->watch, 0, a->net, v, run);
+        c2_run_watched(a->watch, 0, a->net, v, run, &batch);
         c2_tick(ticker, run);
     }
+    c2_batch_end(&batch);
 }
 
 static void run_in(c2_async *a, int mode, c2_run *run, c2_ticker *ticker) {

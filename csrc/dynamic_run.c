@@ -5,6 +5,10 @@
  * path first), under a spin lock: at microseconds an operator that lock is hardly contended, and
  * a heap keeps the order that lock-free deques cannot.
  *
+ * Python operators lie on a heap of their own, since who has the GIL should go on with them
+ * (batch.h) and leave the others to those who have not; these, in turn, should not wait for the GIL
+ * while there is something else to do. Only where that leaves a choice does the rank decide.
+ *
  * Each device (lane) has a heap and workers of its own; an operator of another lane is never
  * kept, but goes to that lane's heap. The calling thread belongs to one lane or to none; then it
  * only waits.
@@ -13,8 +17,11 @@
  * |------------|---------------------------------------------|------------------------------------|
  * | pending[v] | predecessors of v that have not run         | each of them: fetch_sub (acq_rel)  |
  * | remaining  | operators that have not run                 | after each: fetch_sub (acq_rel)    |
- * | lane: lock | 0 free, 1 held: heap and size               | swap (acquire), 0 (release)        |
- * | ready      | the heap's size, to look at without a lock  | under the lock, seq_cst            |
+ * | at_gil     | workers that have the GIL or wait for it;   | themselves, relaxed                |
+ * |            | a hint                                      |                                    |
+ * | lane: lock | 0 free, 1 held: heaps and sizes             | swap (acquire), 0 (release)        |
+ * | ready      | what lies on each heap, to look at without  | under the lock; those of both      |
+ * |            | a lock                                      | (`any`) seq_cst                    |
  * | sleepers   | workers that sleep, or are about to         | themselves, seq_cst                |
  * | bell       | counts rings; sleepers wait on it           | who has work for them: fetch_add   |
  *
@@ -22,9 +29,9 @@
  * of all predecessors, and hands them on through the lock where another worker takes the operator.
  * remaining likewise: who sees 0 (acquire) sees all.
  *
- * No lost wake-up: a sleeper adds itself to `sleepers`, then reads `ready`; a pusher changes
- * `ready`, then reads `sleepers`; all four are seq_cst, so one of them sees the other (Dekker).
- * The bell was read before `ready`, so a ring after that keeps the sleeper from sleeping.
+ * No lost wake-up: a sleeper adds itself to `sleepers`, then reads `any`; a pusher changes
+ * `any`, then reads `sleepers`; all four are seq_cst, so one of them sees the other (Dekker).
+ * The bell was read before `any`, so a ring after that keeps the sleeper from sleeping.
  *
  * The end (remaining = 0, or a stop) is told by a ring too. `remaining` and `stop` are not written
  * in seq_cst, so who rings the end looks at `sleepers` by a read-modify-write: of that and the
@@ -41,11 +48,17 @@
 
 enum { SPINS = 1000 }; /* 10-40 us of looking before a sleep that costs as much */
 
+enum { NATIVE, PYTHON, KINDS };
+
+typedef struct heap {
+    int32_t size;
+    int32_t *ops;
+} heap;
+
 typedef struct lane {
     _Alignas(64) _Atomic int32_t lock;
-    int32_t size;
-    int32_t *heap;
-    _Atomic int32_t ready;
+    heap heaps[KINDS];
+    _Atomic int32_t any, ready[KINDS];
     _Alignas(64) _Atomic int32_t sleepers;
     _Atomic uint32_t bell;
 } lane;
@@ -59,7 +72,7 @@ struct c2_dynamic {
     _Atomic int32_t *pending;
     c2_run *run;
     c2_watch *watch;
-    _Atomic int32_t next_helper;
+    _Atomic int32_t next_helper, at_gil;
     _Alignas(64) _Atomic int32_t remaining;
     c2_team team;
 };
@@ -69,16 +82,22 @@ typedef struct self {
     int32_t number;
     lane *lane;
     c2_ticker *ticker;
+    c2_batch *batch;
 } self;
 
 static int32_t lane_of(const c2_dynamic *d, int32_t op) {
     return d->lanes.of_op ? d->lanes.of_op[op] : 0;
 }
 
+static int kind_of(const c2_dynamic *d, int32_t op) {
+    return d->net->python && c2_is_python(d->net, op) ? PYTHON : NATIVE;
+}
+
 void c2_dynamic_free(c2_dynamic *d) {
     if (!d) return;
     for (int32_t k = 0; d->lane && k < d->lanes.count; k++)
-        free(d->lane[k].heap);
+        for (int kind = 0; kind < KINDS; kind++)
+            free(d->lane[k].heaps[kind].ops);
     free(d->lane);
     free((void *)d->pending);
     free(d);
@@ -94,13 +113,16 @@ c2_dynamic *c2_dynamic_new(c2_net *net, const c2_graph *graph, const c2_lanes *l
     const size_t n_lanes = (size_t)lanes->count;
     d->pending = malloc(((size_t)graph->n + 1) * sizeof *d->pending);
     d->lane = aligned_alloc(64, n_lanes * sizeof *d->lane);
-    int32_t *count = calloc(n_lanes, sizeof *count);
+    int32_t (*count)[KINDS] = calloc(n_lanes, sizeof *count);
     int ok = d->pending && d->lane && count;
     if (d->lane) memset(d->lane, 0, n_lanes * sizeof *d->lane);
     for (int32_t v = 0; ok && v < graph->n; v++)
-        count[lane_of(d, v)]++;
-    for (size_t k = 0; ok && k < n_lanes; k++)
-        ok = (d->lane[k].heap = malloc(((size_t)count[k] + 1) * sizeof(int32_t))) != NULL;
+        count[lane_of(d, v)][kind_of(d, v)]++;
+    for (size_t k = 0; ok && k < n_lanes * KINDS; k++) {
+        heap *const h = &d->lane[k / KINDS].heaps[k % KINDS];
+        const size_t most = (size_t)count[k / KINDS][k % KINDS];
+        ok = (h->ops = malloc((most + 1) * sizeof *h->ops)) != NULL;
+    }
     free(count);
     if (ok) return d;
     c2_dynamic_free(d);
@@ -115,7 +137,7 @@ static int sooner(const c2_dynamic *d, int32_t a, int32_t b) {
     return d->rank ? d->rank[a] < d->rank[b] : a < b;
 }
 
-/* ---- a lane's heap ---- */
+/* ---- a lane's heaps ---- */
 
 static void lock(lane *l) {
     while (swap_acq(&l->lock, 1))
@@ -126,33 +148,62 @@ static void lock(lane *l) {
                 c2_os_yield();
 }
 
+static void show_sizes(lane *l) {
+    for (int kind = 0; kind < KINDS; kind++)
+        store_rlx(&l->ready[kind], l->heaps[kind].size);
+    store_sc(&l->any, l->heaps[NATIVE].size + l->heaps[PYTHON].size);
+}
+
 static void unlock(lane *l) {
-    store_sc(&l->ready, l->size);
+    show_sizes(l);
     store_rel(&l->lock, 0); /* meets lock's swap_acq */
 }
 
 static void push_locked(const c2_dynamic *d, lane *l, int32_t op) {
-    int32_t i = l->size++;
-    for (; i > 0 && sooner(d, op, l->heap[(i - 1) / 2]); i = (i - 1) / 2)
-        l->heap[i] = l->heap[(i - 1) / 2];
-    l->heap[i] = op;
+    heap *const h = &l->heaps[kind_of(d, op)];
+    int32_t i = h->size++;
+    for (; i > 0 && sooner(d, op, h->ops[(i - 1) / 2]); i = (i - 1) / 2)
+        h->ops[i] = h->ops[(i - 1) / 2];
+    h->ops[i] = op;
 }
 
-static int32_t pop(const c2_dynamic *d, lane *l) {
-    if (load_rlx(&l->ready) == 0) return -1;
-    int32_t op = -1;
-    lock(l);
-    if (l->size > 0) {
-        op = l->heap[0];
-        const int32_t moved = l->heap[--l->size];
-        int32_t i = 0;
-        for (int32_t child; (child = 2 * i + 1) < l->size; i = child) {
-            if (child + 1 < l->size && sooner(d, l->heap[child + 1], l->heap[child])) child++;
-            if (!sooner(d, l->heap[child], moved)) break;
-            l->heap[i] = l->heap[child];
-        }
-        l->heap[i] = moved;
+static int32_t pop_locked(const c2_dynamic *d, heap *h) {
+    const int32_t op = h->ops[0];
+    const int32_t moved = h->ops[--h->size];
+    int32_t i = 0;
+    for (int32_t child; (child = 2 * i + 1) < h->size; i = child) {
+        if (child + 1 < h->size && sooner(d, h->ops[child + 1], h->ops[child])) child++;
+        if (!sooner(d, h->ops[child], moved)) break;
+        h->ops[i] = h->ops[child];
     }
+    h->ops[i] = moved;
+    return op;
+}
+
+static void push(const c2_dynamic *d, lane *l, int32_t op) {
+    lock(l);
+    push_locked(d, l, op);
+    unlock(l);
+}
+
+/* The kind that suits a worker, where it is there: PYTHON who is at it, NATIVE while others are;
+ * KINDS: either. */
+static int suits(const c2_dynamic *d, self me) {
+    if (me.batch->inside) return PYTHON;
+    return load_rlx(&d->at_gil) > 0 ? NATIVE : KINDS;
+}
+
+static int32_t pop(const c2_dynamic *d, self me) {
+    lane *const l = me.lane;
+    if (load_rlx(&l->any) == 0) return -1;
+    lock(l);
+    const heap *const native = &l->heaps[NATIVE], *const python = &l->heaps[PYTHON];
+    int kind = suits(d, me);
+    if (!native->size || !python->size)
+        kind = native->size ? NATIVE : PYTHON;
+    else if (kind == KINDS)
+        kind = sooner(d, native->ops[0], python->ops[0]) ? NATIVE : PYTHON;
+    const int32_t op = l->heaps[kind].size ? pop_locked(d, &l->heaps[kind]) : -1;
     unlock(l);
     return op;
 }
@@ -182,12 +233,12 @@ static int is_over(c2_dynamic *d) {
 /* Sleep until there may be something to do. */
 static void sleep_until_rung(c2_dynamic *d, lane *l, const c2_ticker *ticker) {
     for (int spin = 0; spin < SPINS; spin++) {
-        if (load_rlx(&l->ready) || is_over(d)) return;
+        if (load_rlx(&l->any) || is_over(d)) return;
         c2_os_relax();
     }
     const uint32_t bell = load_acq(&l->bell);
     atomic_fetch_add(&l->sleepers, 1);
-    if (!load_sc(&l->ready) && load_sc(&d->remaining) && !c2_run_stopped(d->run))
+    if (!load_sc(&l->any) && load_sc(&d->remaining) && !c2_run_stopped(d->run))
         c2_os_wait(&l->bell, 4, bell, c2_os_now() + 50 * 1000000);
     atomic_fetch_sub(&l->sleepers, 1);
     if (ticker) c2_run_stopping(d->run);
@@ -202,9 +253,7 @@ static int32_t release_successors(c2_dynamic *d, lane *mine, int32_t op) {
         if (sub_acq_rel(&d->pending[v], 1) != 1) continue;
         lane *theirs = &d->lane[lane_of(d, v)];
         if (theirs != mine) {
-            lock(theirs);
-            push_locked(d, theirs, v);
-            unlock(theirs);
+            push(d, theirs, v);
             ring(theirs, 1);
             continue;
         }
@@ -217,13 +266,28 @@ static int32_t release_successors(c2_dynamic *d, lane *mine, int32_t op) {
             kept = v;
             v = other;
         }
-        lock(mine);
-        push_locked(d, mine, v);
-        unlock(mine);
+        push(d, mine, v);
         pushed++;
     }
     ring(mine, pushed);
     return kept;
+}
+
+/* Before an operator of this kind, or KINDS: before a wait. */
+static void turn_to(c2_dynamic *d, self me, int kind) {
+    if ((kind == PYTHON) == me.batch->inside) return;
+    add_rlx(&d->at_gil, kind == PYTHON ? 1 : -1);
+    if (kind != PYTHON) c2_batch_end(me.batch);
+}
+
+/* The operator that a worker would keep, unless one of the kind that suits it is there. */
+static int32_t keep(c2_dynamic *d, self me, int32_t op) {
+    if (op < 0 || !d->net->python) return op;
+    const int kind = suits(d, me);
+    if (kind == KINDS || kind == kind_of(d, op) || !load_rlx(&me.lane->ready[kind])) return op;
+    push(d, me.lane, op);
+    ring(me.lane, 1);
+    return -1;
 }
 
 /* A more urgent operator may lie on the heap than the one that a worker keeps: the order is a
@@ -231,18 +295,21 @@ static int32_t release_successors(c2_dynamic *d, lane *mine, int32_t op) {
 static void work(c2_dynamic *d, self me) {
     int32_t next = -1;
     while (!c2_run_stopped(d->run)) {
-        if (next < 0) next = pop(d, me.lane);
+        if (next < 0) next = pop(d, me);
         if (next < 0) {
+            turn_to(d, me, KINDS);
             if (is_over(d)) break;
             sleep_until_rung(d, me.lane, me.ticker);
             continue;
         }
         const int32_t op = next;
-        if (c2_run_watched(d->watch, me.number, d->net, op, d->run) != C2_OK) break;
-        next = release_successors(d, me.lane, op);
+        turn_to(d, me, kind_of(d, op));
+        if (c2_run_watched(d->watch, me.number, d->net, op, d->run, me.batch) != C2_OK) break;
+        next = keep(d, me, release_successors(d, me.lane, op));
         if (sub_acq_rel(&d->remaining, 1) == 1) break;
         c2_tick(me.ticker, d->run);
     }
+    turn_to(d, me, KINDS);
     ring_the_end(d);
 }
 
@@ -256,7 +323,8 @@ static void help(void *arg) {
     c2_dynamic *d = arg;
     const int32_t k = add_rlx(&d->next_helper, 1);
     const int32_t l = d->lanes.of_helper ? d->lanes.of_helper[k] : 0;
-    const self me = {k + 1, &d->lane[l], NULL};
+    c2_batch batch = {0};
+    const self me = {k + 1, &d->lane[l], NULL, &batch};
     const uint64_t *cpus = d->lanes.cpus ? d->lanes.cpus + (size_t)l * C2_CPU_WORDS : NULL;
     uint64_t before[C2_CPU_WORDS];
     if (!cpus || !names_any(cpus)) {
@@ -276,7 +344,8 @@ void c2_dynamic_run(c2_dynamic *d, int32_t first, c2_run *run, c2_ticker *ticker
     d->run = run;
     d->watch = watch;
     for (int32_t k = 0; k < d->lanes.count; k++)
-        d->lane[k].size = 0;
+        for (int kind = 0; kind < KINDS; kind++)
+            d->lane[k].heaps[kind].size = 0;
     for (int32_t v = first; v < g->n; v++) {
         int32_t missing = 0;
         for (int32_t k = g->pred_at[v]; k < g->pred_at[v + 1]; k++)
@@ -286,9 +355,11 @@ void c2_dynamic_run(c2_dynamic *d, int32_t first, c2_run *run, c2_ticker *ticker
     }
     store_rlx(&d->remaining, g->n - first);
     for (int32_t k = 0; k < d->lanes.count; k++)
-        store_rlx(&d->lane[k].ready, d->lane[k].size);
+        show_sizes(&d->lane[k]);
     store_rlx(&d->next_helper, 0);
+    store_rlx(&d->at_gil, 0);
 
+    c2_batch batch = {0};
     const int caller_works = d->lanes.of_caller >= 0;
     const int32_t helpers = d->lanes.workers - caller_works;
     c2_team_begin(&d->team, helpers, help, d); /* hiring releases all of the above */
@@ -297,7 +368,7 @@ void c2_dynamic_run(c2_dynamic *d, int32_t first, c2_run *run, c2_ticker *ticker
                     "the system gives no thread for each device's worker");
     lane *mine = &d->lane[caller_works ? d->lanes.of_caller : 0];
     if (caller_works)
-        work(d, (self){0, mine, ticker});
+        work(d, (self){0, mine, ticker, &batch});
     else
         c2_team_wait(&d->team, run, ticker);
     c2_team_end(&d->team, run, ticker);

@@ -22,13 +22,14 @@ ffibuilder = FFI()
 ffibuilder.cdef((HERE / "include" / "c2_abi.h").read_text())
 ffibuilder.cdef(
     """
-    /* csrc/fast/python_call.h: calls the Python object that the handle points to. */
-    int c2_python_here(void *handle, c2_context *context);
+    /* csrc/fast/python_call.h: from now on nets can have Python operators. */
+    void c2_python_ready(void);
+    int64_t c2_python_entered(void); /* how often the GIL was taken for them; for tests */
     /* Before the interpreter ends, and not with the GIL: no Python operator begins after this,
      * other than on the main thread. Waits, at most so long, for those that are beginning. */
     void c2_python_ends(int64_t patience_ns);
     void c2_python_forked(void); /* in a child */
-    extern "Python" int c2_python_operator(void *handle, c2_context *context);
+    extern "Python" void c2_python_hello(void);
     extern "Python" int c2_python_poll(void);
     """
 )

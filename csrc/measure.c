@@ -11,6 +11,7 @@ enum {
     WORTH_A_TEAM = 20000, /* ns: less work in all does not repay a wake-up */
     WORTH_SHARING = 2000, /* ns: a mean operator that repays the dynamic way's locks */
     SURE_AFTER = 200000,  /* ns into run 0 */
+    SHORT_PYTHON_NS = 50000,
     MEASURE_AGAIN = 64,
     MEASURE_LAST = 1 << 24,
 };
@@ -40,9 +41,10 @@ static void run_shared(c2_async *a, int32_t v, c2_run *run, c2_ticker *ticker) {
     c2_watch_free(own);
 }
 
-/* One serial run with the clock beside it. fresh: forget the costs that were known; first: and
- * there were none. */
-static void run_timed(c2_async *a, int first, int fresh, c2_run *run, c2_ticker *ticker) {
+/* One serial run with the clock beside it, or its first part: returns the operator from which on
+ * the rest is to be shared. fresh: forget the costs that were known; first: and there were none. */
+static int32_t run_timed(c2_async *a, int first, int fresh, c2_run *run, c2_ticker *ticker,
+                         c2_batch *batch) {
     const int32_t n = a->graph->n;
     const int64_t begin = c2_os_now();
     int64_t before = begin;
@@ -53,8 +55,8 @@ static void run_timed(c2_async *a, int first, int fresh, c2_run *run, c2_ticker 
         if (!first) block = a->costs[v] >= LONG_NS ? 1 : BLOCK;
         const int32_t end = v + block < n ? v + block : n;
         for (int32_t k = v; k < end; k++) {
-            if (c2_run_stopped(run)) return;
-            if (c2_run_watched(a->watch, 0, a->net, k, run) != C2_OK) return;
+            if (c2_run_stopped(run)) return n;
+            if (c2_run_watched(a->watch, 0, a->net, k, run, batch) != C2_OK) return n;
             c2_tick(ticker, run);
         }
         const int64_t now = c2_os_now();
@@ -66,12 +68,11 @@ static void run_timed(c2_async *a, int first, int fresh, c2_run *run, c2_ticker 
         if (first) {
             block = each >= LONG_NS ? 1 : 2 * block < BLOCK ? 2 * block : BLOCK;
             if (a->workers > 1 && now - begin > SURE_AFTER && (now - begin) / v > WORTH_SHARING &&
-                n - v > 1 && c2_async_ensure_dynamic(a)) {
-                run_shared(a, v, run, ticker);
-                return;
-            }
+                n - v > 1 && c2_async_ensure_dynamic(a))
+                return v;
         }
     }
+    return n;
 }
 
 typedef struct urgency {
@@ -113,10 +114,27 @@ static int find_critical_path(c2_async *a) {
     return 1;
 }
 
+/* Short Python operators stay on the caller: the GIL goes from one thread to another in no less
+ * than a sleeper's wake takes. Longer ones may release it, so they are anybody's, as are those of
+ * which nothing is known. 0 when out of memory. */
+static int find_held(const c2_async *a, uint8_t **held) {
+    *held = NULL;
+    if (!a->net->python || !a->costs) return 1;
+    const int32_t n = a->graph->n;
+    if (!(*held = malloc((size_t)n + 1))) return 0;
+    for (int32_t v = 0; v < n; v++)
+        (*held)[v] = c2_is_python(a->net, v) && a->costs[v] < SHORT_PYTHON_NS;
+    return 1;
+}
+
 int c2_async_ensure_static(c2_async *a) {
     if (a->fixed) return 1;
-    const c2_machine machine = c2_machine_measured();
-    if (!a->schedule) a->schedule = c2_schedule_new(a->graph, a->workers, a->costs, &machine);
+    uint8_t *held;
+    if (!a->schedule && find_held(a, &held)) {
+        const c2_machine machine = c2_machine_measured();
+        a->schedule = c2_schedule_new(a->graph, a->workers, a->costs, held, &machine);
+        free(held);
+    }
     if (!a->schedule) return 0;
     store_rlx(&a->planned_ns, a->schedule->makespan_ns);
     a->fixed = c2_static_new(a->net, a->schedule);
@@ -154,7 +172,11 @@ static void plan(c2_async *a) {
 }
 
 void c2_async_measure(c2_async *a, int64_t number, c2_run *run, c2_ticker *ticker) {
-    run_timed(a, number == 0, number == a->measure_at, run, ticker);
+    c2_batch batch = {0};
+    const int fresh = number == a->measure_at;
+    const int32_t left = run_timed(a, number == 0, fresh, run, ticker, &batch);
+    c2_batch_end(&batch);
+    if (left < a->graph->n) run_shared(a, left, run, ticker);
     if (number == a->measure_at || c2_run_stopped(run)) return;
     plan(a);
     a->measure_at = number < MEASURE_AGAIN  ? MEASURE_AGAIN

@@ -4,7 +4,7 @@
  * operators do to shared blobs then is theirs to order (atomics, a mutex), and never unsafe in
  * memory (blob.h).
  */
-#include "net.h"
+#include "batch.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +45,7 @@ int c2_net_set(c2_net *net, int64_t index, c2_kernel kernel, void *handle, int n
                        .n_args = n_args,
                        .op = (int32_t)index,
                        .handle = handle};
+    if (!kernel) net->python = 1;
     return C2_OK;
 }
 
@@ -112,11 +113,30 @@ void c2_tick_slow(c2_ticker *t, c2_run *run) {
     t->last = now;
 }
 
+/* `inner`: a net inside an operator. */
+static inline int one(c2_net *net, int64_t i, c2_run *run, const int inner) {
+    return inner ? c2_run_op_anyway(net, (int32_t)i, run) : c2_run_op(net, (int32_t)i, run);
+}
+
+static int execute_with_python(c2_net *net, c2_run *run, c2_ticker *ticker, int inner) {
+    c2_batch batch = {0};
+    int status = C2_OK;
+    for (int64_t i = 0; i < net->n && status == C2_OK; i++) {
+        status = c2_batch_for(&batch, net, (int32_t)i, run);
+        if (status == C2_OK) status = one(net, i, run, inner);
+        if (status != C2_OK) break;
+        c2_tick(ticker, run);
+        if (c2_run_stopped(run)) status = C2_STOPPED;
+    }
+    c2_batch_end(&batch);
+    return status;
+}
+
 /* `inner` is a constant where it is called. */
 static inline int execute(c2_net *net, c2_run *run, c2_ticker *ticker, const int inner) {
+    if (net->python) return execute_with_python(net, run, ticker, inner);
     for (int64_t i = 0; i < net->n; i++) {
-        const int status =
-            inner ? c2_run_op_anyway(net, (int32_t)i, run) : c2_run_op(net, (int32_t)i, run);
+        const int status = one(net, i, run, inner);
         if (__builtin_expect(status != C2_OK, 0)) return status;
         c2_tick(ticker, run);
         if (__builtin_expect(c2_run_stopped(run), 0)) return C2_STOPPED;

@@ -7,6 +7,7 @@
 
 struct c2_net {
     int64_t n;
+    int32_t python;   /* 1: it has Python operators (batch.h) */
     c2_context ops[]; /* templates: a run copies one and adds `run` and `message` */
 };
 
@@ -57,8 +58,8 @@ static inline void c2_tick(c2_ticker *ticker, c2_run *run) {
 
 int c2_run_skips_slow(c2_run *run, int32_t op);
 
-/* One operator now, on this thread, inside a guard, whatever is to be left out. Returns its
- * status. */
+/* One operator now, on this thread, inside a guard, whatever is to be left out; inside Python for a
+ * Python operator (batch.h). Returns its status. */
 static inline int c2_run_op_anyway(c2_net *net, int32_t op, c2_run *run) {
     char message[sizeof run->message];
     c2_context c = net->ops[op];

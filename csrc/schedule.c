@@ -8,6 +8,9 @@
  * Operators that are free to run anywhere (no predecessor holds them to a worker) stay with the
  * worker of the operator before, until it is `patience` ahead: neighbours in program order tend
  * to be neighbours in memory.
+ *
+ * Operators that take turns anyway (short ones of Python, by the GIL) are held to worker 0: on two
+ * workers they would not be done sooner, and each would wait for a lock that the other has.
  */
 #include "schedule.h"
 
@@ -35,6 +38,7 @@ typedef struct lane {
 typedef struct builder {
     const c2_graph *graph;
     const c2_machine *machine;
+    const uint8_t *held;
     int32_t workers;
     float patience;
     placed *at;
@@ -73,7 +77,8 @@ static int32_t choose(const builder *b, int32_t v, int32_t last, float *start) {
     }
     int32_t best = 0;
     float best_start = 0, last_start = 0;
-    for (int32_t w = 0; w < b->workers; w++) {
+    const int held = b->held && b->held[v];
+    for (int32_t w = 0; w < (held ? 1 : b->workers); w++) {
         const float others = w == first ? second : latest;
         float t = lane[w].free_at > lane[w].ready ? lane[w].free_at : lane[w].ready;
         if (others >= 0) {
@@ -83,7 +88,7 @@ static int32_t choose(const builder *b, int32_t v, int32_t last, float *start) {
         if (w == 0 || t < best_start) best = w, best_start = t;
         if (w == last) last_start = t;
     }
-    if (begin == end && last_start - best_start <= b->patience) {
+    if (!held && begin == end && last_start - best_start <= b->patience) {
         best = last;
         best_start = last_start;
     }
@@ -171,8 +176,8 @@ static c2_schedule *written(const builder *b) {
 }
 
 c2_schedule *c2_schedule_new(const c2_graph *g, int32_t workers, const float *costs,
-                             const c2_machine *machine) {
-    builder b = {.graph = g, .machine = machine, .workers = workers};
+                             const uint8_t *held, const c2_machine *machine) {
+    builder b = {.graph = g, .machine = machine, .held = held, .workers = workers};
     const size_t many = (size_t)workers;
     b.at = malloc(((size_t)g->n + 1) * sizeof *b.at);
     b.lane = calloc(many, sizeof *b.lane);

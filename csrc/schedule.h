@@ -44,9 +44,10 @@ typedef struct c2_machine {
  * first run has operators that are worth sharing. */
 #define C2_UNKNOWN_COST 1000.0f
 
-/* costs: ns for each operator, or NULL: unknown. NULL when out of memory. */
+/* costs: ns for each operator, or NULL: unknown. held: which operators must be on worker 0, 1 for
+ * each of them; NULL: none. NULL when out of memory. */
 c2_schedule *c2_schedule_new(const c2_graph *graph, int32_t workers, const float *costs,
-                             const c2_machine *machine);
+                             const uint8_t *held, const c2_machine *machine);
 void c2_schedule_free(c2_schedule *schedule);
 
 #endif

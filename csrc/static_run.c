@@ -22,6 +22,7 @@
  * free, a thread that needs it takes it; if not, the holder is at this very item, or is just
  * executing another program up to something that this holder's own next item needs, all of it
  * earlier in the order than that item: a contradiction to "earliest" unless it is about to run.
+ * It may have to wait for the GIL; whoever has that gives it up before it waits (batch.h).
  */
 #include <stdlib.h>
 
@@ -70,11 +71,12 @@ static int take(program *p) {
     return load_rlx(&p->lease) == 0 && cas_acq(&p->lease, &nobody, 1);
 }
 
-/* The thread that calls: its number among the workers (for who watches), and the ticker where it
- * is the calling one. */
+/* The thread that calls: its number among the workers (for who watches), the ticker where it is
+ * the calling one, and its Python operators. */
 typedef struct self {
     int32_t number;
     c2_ticker *ticker;
+    c2_batch *batch;
 } self;
 
 static void execute(c2_static *s, int32_t w, uint32_t upto, self me);
@@ -82,6 +84,7 @@ static void execute(c2_static *s, int32_t w, uint32_t upto, self me);
 static void wait_for_slow(c2_static *s, int32_t w, uint32_t count, self me) {
     program *p = &s->programs[w];
     for (int spin = 0; load_acq(&p->done) < count; spin++) {
+        c2_batch_end(me.batch);
         if (c2_run_stopped(s->run)) return;
         if (take(p)) {
             execute(s, w, count, me);
@@ -113,7 +116,7 @@ static void execute(c2_static *s, int32_t w, uint32_t upto, self me) {
                 wait_for_slow(s, wait.worker, (uint32_t)wait.count, me);
         }
         if (c2_run_stopped(run)) break;
-        if (c2_run_watched(s->watch, me.number, s->net, item.op, run) != C2_OK) break;
+        if (c2_run_watched(s->watch, me.number, s->net, item.op, run, me.batch) != C2_OK) break;
         if (item.publish) store_rel(&p->done, i + 1);
         c2_tick(me.ticker, run);
     }
@@ -136,11 +139,14 @@ static void execute_all(c2_static *s, int32_t w, self me) {
 static void help(void *arg) {
     c2_static *s = arg;
     const int32_t number = 1 + add_rlx(&s->next_helper, 1);
-    execute_all(s, number, (self){number, NULL});
+    c2_batch batch = {0};
+    execute_all(s, number, (self){number, NULL, &batch});
+    c2_batch_end(&batch);
 }
 
 void c2_static_run(c2_static *s, c2_run *run, c2_ticker *ticker, c2_watch *watch) {
-    const self me = {0, ticker};
+    c2_batch batch = {0};
+    const self me = {0, ticker, &batch};
     const int32_t workers = s->schedule->workers;
     s->run = run;
     s->watch = watch;
@@ -154,5 +160,6 @@ void c2_static_run(c2_static *s, c2_run *run, c2_ticker *ticker, c2_watch *watch
     execute_all(s, 0, me);
     for (int32_t w = 0; w < workers; w++)
         wait_for_slow(s, w, length(s, w), me);
+    c2_batch_end(&batch);
     c2_team_end(&s->team, run, ticker);
 }

@@ -10,7 +10,7 @@
 #ifndef C2_WATCH_H
 #define C2_WATCH_H
 
-#include "net.h"
+#include "batch.h"
 #include "cpu.h"
 #include "platform.h"
 
@@ -49,9 +49,11 @@ void c2_watch_costs(const c2_watch *watch, int32_t n, int64_t *counts, double *m
                     double *deviation);
 void c2_watch_record(c2_watch *watch, int32_t worker, int32_t op, int64_t begin, int64_t end);
 
-/* One operator, looked at where that is wanted. */
+/* One operator, looked at where that is wanted; to wait for the GIL is no part of its time. */
 static inline int c2_run_watched(c2_watch *watch, int32_t worker, c2_net *net, int32_t op,
-                                 c2_run *run) {
+                                 c2_run *run, c2_batch *batch) {
+    const int entered = c2_batch_for(batch, net, op, run);
+    if (__builtin_expect(entered != C2_OK, 0)) return entered;
     if (__builtin_expect(watch == NULL, 1)) return c2_run_op(net, op, run);
     const int64_t begin = cpu_ticks();
     const int status = c2_run_op(net, op, run);

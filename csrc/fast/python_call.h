@@ -1,11 +1,11 @@
-/* Calling a Python operator from whichever thread runs it.
+/* Calling Python operators from whichever thread runs them: batch.h's enter, call and leave.
  *
  * The handle is the Python object (borrowed: the net's owner keeps it), whose `call()` gives a
  * status, and whose `keep(run, exception)` is told what it raised. Through cffi a call would cost
  * two objects for its arguments and the look-up of the handle, which is more than the function's
- * own call; cffi is needed for the first call on a thread that Python does not know: it gives the
- * thread a state that stays until the thread ends, where PyGILState_Ensure would make and destroy
- * one in each call.
+ * own call; cffi is needed for a thread that Python does not know: its first call gives the thread
+ * a state that stays until the thread ends, where PyGILState_Ensure would make and destroy one
+ * each time.
  */
 #ifndef C2_FAST_PYTHON_CALL_H
 #define C2_FAST_PYTHON_CALL_H
@@ -21,9 +21,8 @@
  *
  * | word     | meaning                                              | changed by                  |
  * |----------|------------------------------------------------------|-----------------------------|
- * | ends     | 0 -> 1: no operator begins                           | c2_python_ends              |
- * | entering | threads between their look at `ends` and the GIL; or | each, + 1 and - 1           |
- * |          | in a whole call, where cffi takes the GIL for it     |                             |
+ * | ends     | 0 -> 1: nobody enters                                | c2_python_ends              |
+ * | entering | threads between their look at `ends` and the GIL     | each, + 1 and - 1           |
  *
  * Either a thread sees `ends`, or c2_python_ends sees it entering: each writes one word and then
  * reads the other, all four seq_cst. */
@@ -35,17 +34,17 @@ static inline void entered(void) {
     sub_acq_rel(&interpreter.entering, 1);
 }
 
-static COLD bool enter_at_the_end(const c2_context *context) {
+static COLD bool enter_at_the_end(const c2_run *run) {
     if (PyThread_get_thread_ident() == load_rlx(&main_thread)) return true; /* it does the ending */
     entered();
-    while (!context->run->poll) /* the main thread's runs have one */
+    while (!run->poll) /* the main thread's runs have one */
         c2_os_wait(&interpreter.ends, sizeof(int32_t), 1, C2_FOREVER);
     return false;
 }
 
-static inline bool may_enter(const c2_context *context) {
+static inline bool may_enter(const c2_run *run) {
     add_sc(&interpreter.entering, 1);
-    return likely(!load_sc(&interpreter.ends)) || enter_at_the_end(context);
+    return likely(!load_sc(&interpreter.ends)) || enter_at_the_end(run);
 }
 
 static void c2_python_ends(int64_t patience_ns) {
@@ -59,7 +58,7 @@ static void c2_python_forked(void) {
     store_sc(&interpreter.entering, 0); /* who was entering is not here */
 }
 
-static int c2_python_operator(void *handle, c2_context *context); /* cffi's: see ffi_build.py */
+static void c2_python_hello(void); /* cffi's: see ffi_build.py */
 
 /* With the GIL, and an exception set: hand it to the operator. */
 static COLD void operator_raised(PyObject *operator, c2_context * context) {
@@ -76,18 +75,31 @@ static COLD void operator_raised(PyObject *operator, c2_context * context) {
     Py_XDECREF(trace);
 }
 
-static int c2_python_here(void *handle, c2_context *context) {
+/* How often; changed with the GIL, and about right where there is none. */
+static _Atomic int64_t python_entered;
+
+static int c2_python_enter_here(const c2_run *run) {
+    if (unlikely(!may_enter(run))) return C2_STOPPED;
+    if (unlikely(!PyGILState_GetThisThreadState())) c2_python_hello();
+    PyGILState_Ensure(); /* was unlocked: who runs a net with Python operators has given the GIL up
+                          */
+    entered();
+    store_rlx(&python_entered, load_rlx(&python_entered) + 1);
+    return C2_OK;
+}
+
+static void c2_python_leave_here(void) {
+    PyGILState_Release(PyGILState_UNLOCKED);
+}
+
+static int64_t c2_python_entered(void) {
+    return load_rlx(&python_entered);
+}
+
+static int c2_python_call_here(void *handle, c2_context *context) {
     static PyObject *name; /* made once, with the GIL */
-    if (unlikely(!may_enter(context))) return C2_STOPPED;
-    if (!PyGILState_GetThisThreadState()) {
-        const int first = c2_python_operator(handle, context);
-        entered();
-        return first;
-    }
     PyObject *const operator= handle;
     long status = C2_PYTHON;
-    const PyGILState_STATE gil = PyGILState_Ensure();
-    entered();
     if (!name) name = PyUnicode_InternFromString("call");
     PyObject *const result = name ? PyObject_CallMethodObjArgs(operator, name, NULL) : NULL;
     if (likely(result != NULL)) {
@@ -96,8 +108,11 @@ static int c2_python_here(void *handle, c2_context *context) {
     } else {
         operator_raised(operator, context);
     }
-    PyGILState_Release(gil);
     return (int)status;
+}
+
+static void c2_python_ready(void) {
+    c2_set_python(c2_python_enter_here, c2_python_call_here, c2_python_leave_here);
 }
 
 #endif

@@ -215,11 +215,6 @@ typedef struct c2_user_schema {
     const int64_t *output_shapes; /* 8 for each output */
 } c2_user_schema;
 
-/* For an operator in Python: what its kernel does with the GIL held. `handle` is the one given
- * to c2_net_set; returns a status, C2_PYTHON when an exception has been stored. */
-typedef int (*c2_python_call)(void *handle, c2_context *context);
-void c2_set_python_call(c2_python_call call);
-
 /* ---- matrix products (gemm.c) ------------------------------------------------------------- */
 
 /* CBLAS's gemm with 64-bit sizes: c = alpha * op(a) op(b) + beta * c. */
@@ -264,6 +259,16 @@ void c2_run_stop(c2_run *run);
  * the run it is C2_SKIPPED for those that were left out. */
 enum c2_skip { C2_TO_SKIP = 1, C2_SKIPPED = 2 };
 void c2_run_skip(c2_run *run, uint8_t *flags, const int32_t *ops, int64_t n);
+
+/* Operators in Python. A worker enters (takes the GIL), calls as many of them as it runs one after
+ * the other, and leaves, before anything else that it runs or waits for; all on one thread.
+ * enter: C2_OK, and leave is owed; or the status with which the run fails. call: a status,
+ * C2_PYTHON when an exception has been stored; `handle` is the one given to c2_net_set. */
+typedef int (*c2_python_enter)(const c2_run *run);
+typedef int (*c2_python_call)(void *handle, c2_context *context);
+typedef void (*c2_python_leave)(void);
+/* Once, before a net with such operators runs. */
+void c2_set_python(c2_python_enter enter, c2_python_call call, c2_python_leave leave);
 
 c2_net *c2_net_new(int64_t n_ops); /* NULL when out of memory */
 void c2_net_free(c2_net *net);

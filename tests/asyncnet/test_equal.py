@@ -45,6 +45,15 @@ def test_random_graph_equals_simple(mode: str, workers: int, seed: int, n: int) 
     check_runs(random_net(seed, n), mode, workers)
 
 
+@pytest.mark.parametrize(("mode", "workers"), EVERY)
+@settings(max_examples=4, deadline=None)
+@given(seed=st.integers(0, 10**6), n=st.integers(1, 80), python=st.sampled_from([0.5, 0.9, 1.0]))
+def test_mostly_python_equals_simple(
+    mode: str, workers: int, seed: int, n: int, python: float
+) -> None:
+    check_runs(random_net(seed, n, python), mode, workers)
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("python", [0.0, 0.3])
 def test_two_thousand_operators(mode: str, python: float) -> None:

@@ -14,7 +14,7 @@ from caffe2op import core, workspace
 from caffe2op.asyncnet import AsyncNet, Event, Observer, TimeObserver
 from caffe2op.asyncnet.draw import places
 from caffe2op.asyncnet.instance import MODES
-from caffe2op.asyncnet.profile import critical_path
+from caffe2op.workspace.profile import critical_path
 
 from .graphs import random_net
 

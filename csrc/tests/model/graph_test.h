@@ -5,6 +5,7 @@
 
 #include <stdarg.h>
 
+#include "batch.h"
 #include "graph.h"
 #include "model.h"
 #include "net.h"
@@ -16,20 +17,18 @@ static int runs[OPS], fails_at = -1;
 static c2_net *net;
 static c2_graph *graph;
 static c2_run run;
+static _Thread_local int inside; /* Python: this thread has the lock of `enter` */
 
-/* operator.c and kernel_python.c have the real ones. */
+/* operator.c has the real one. */
 int c2_fail(c2_context *c, int status, const char *format, ...) {
     (void)format;
     return c->failed = status;
 }
 
-int c2_python_kernel(c2_context *c) {
-    return c2_fail(c, C2_SYSTEM, "not in the model");
-}
-
 static int kernel(c2_context *c) {
     const int v = c->op;
     int sum = 1;
+    MODEL_CHECK(inside == c2_is_python(net, v));
     for (int32_t k = graph->pred_at[v]; k < graph->pred_at[v + 1]; k++) {
         const int u = graph->preds[k];
         MODEL_CHECK(runs[u] == 1);
@@ -38,6 +37,27 @@ static int kernel(c2_context *c) {
     runs[v]++;
     result[v] = sum;
     return v == fails_at ? C2_FAILED : C2_OK;
+}
+
+/* Python, for operators that make_python has turned into its own: a lock, and whose it is. */
+static _Atomic uint32_t gil;
+static int holders; /* plain: no two at once, and each sees all that the one before did */
+
+static int enter(const c2_run *r) {
+    while (swap_acq(&gil, 1))
+        c2_os_yield();
+    MODEL_CHECK(holders++ == 0);
+    inside = 1;
+    return r ? C2_OK : C2_VALUE;
+}
+static void leave(void) {
+    MODEL_CHECK(--holders == 0);
+    inside = 0;
+    store_rel(&gil, 0); /* meets swap_acq above */
+}
+static int call(void *handle, c2_context *c) {
+    MODEL_CHECK(holders == 1);
+    return kernel(c);
 }
 
 static void make_net(int n, int m, const int32_t (*edges)[2]) {
@@ -52,9 +72,15 @@ static void make_net(int n, int m, const int32_t (*edges)[2]) {
         c2_net_set(net, v, kernel, NULL, 0, NULL, 0, NULL, NULL, 0);
 }
 
+/* Operator v becomes Python's. Before an executor is made. */
+static void make_python(int v) {
+    c2_set_python(enter, call, leave);
+    c2_net_set(net, v, NULL, NULL, 0, NULL, 0, NULL, NULL, 0);
+}
+
 /* On the thread that ran the net: all have run, once, and all they wrote is seen. */
 static void all_ran(void) {
-    MODEL_CHECK(run.status == C2_OK);
+    MODEL_CHECK(run.status == C2_OK && holders == 0);
     for (int v = 0; v < graph->n; v++) {
         int sum = 1;
         for (int32_t k = graph->pred_at[v]; k < graph->pred_at[v + 1]; k++)
@@ -65,7 +91,7 @@ static void all_ran(void) {
 
 /* After a failure: nobody is still at it, nothing ran twice, nothing after what failed. */
 static void stopped(void) {
-    MODEL_CHECK(run.status == C2_FAILED && run.op == fails_at);
+    MODEL_CHECK(run.status == C2_FAILED && run.op == fails_at && holders == 0);
     for (int v = 0; v < graph->n; v++)
         MODEL_CHECK(runs[v] <= 1);
     for (int32_t k = graph->succ_at[fails_at]; k < graph->succ_at[fails_at + 1]; k++)
@@ -74,7 +100,7 @@ static void stopped(void) {
 
 /* After somebody's c2_run_stop: nobody is still at it, and what ran had its predecessors. */
 static void cancelled(void) {
-    MODEL_CHECK(run.status == C2_OK);
+    MODEL_CHECK(run.status == C2_OK && holders == 0);
     for (int v = 0; v < graph->n; v++) {
         MODEL_CHECK(runs[v] <= 1);
         for (int32_t k = graph->pred_at[v]; runs[v] && k < graph->pred_at[v + 1]; k++)

@@ -13,12 +13,9 @@ static int count[2]; /* by operator; plain: no two runs at once */
 static _Atomic int32_t calls[2];
 static int done[4]; /* by thread: runs that were not refused */
 
-/* operator.c, kernel_python.c and machine.c have the real ones. */
+/* operator.c and machine.c have the real ones. */
 int c2_fail(c2_context *c, int status, const char *format, ...) {
     return c->failed = status;
-}
-int c2_python_kernel(c2_context *c) {
-    return C2_SYSTEM;
 }
 c2_machine c2_machine_measured(void) {
     return (c2_machine){.latency = 0.1f, .signal = 0.05f};

@@ -37,6 +37,20 @@ static void barrier(void) { /* an AsyncNetBarrier in the middle: two before it, 
     MAKE_NET(5, {0, 2}, {1, 2}, {2, 3}, {2, 4});
     make_executor(2);
 }
+static void python_lanes(void) { /* each lane's Python operators need the other's */
+    static const int32_t of_op[] = {0, 1, 1, 0}, of_helper[] = {1};
+    MAKE_NET(4, {0, 1}, {0, 2}, {1, 3}, {2, 3});
+    for (int v = 0; v < 4; v++)
+        make_python(v);
+    const c2_lanes lanes = {.count = 2, .workers = 2, .of_op = of_op, .of_helper = of_helper};
+    executor = c2_dynamic_new(net, graph, &lanes);
+}
+static void python_and_native(void) {
+    MAKE_NET(4, {0, 1}, {0, 2}, {1, 3}, {2, 3});
+    make_python(0);
+    make_python(2);
+    make_executor(2);
+}
 static void three_workers(void) {
     MAKE_NET(3, {0, 2});
     make_executor(3);
@@ -94,6 +108,8 @@ static const model_test tests[] = {
     TEST("two runs, sleeps end for no reason", independent, caller_of_two_runs, .spins = 1,
          .spurious = 1, .preemptions = 2),
     TEST("an operator fails", failing, caller_of_failure, .stale = 1, .spins = 1, .preemptions = 2),
+    TEST("Python in two lanes", python_lanes, caller, .spins = 1, .preemptions = 2),
+    TEST("Python and native", python_and_native, caller, .spins = 1, .preemptions = 2),
     {.name = "3 workers, two helpers",
      .setup = three_workers,
      .threads = {caller},

@@ -19,9 +19,6 @@ static _Atomic uint32_t meeting;
 int c2_async_execute(c2_async *async, c2_run *r, c2_ticker *ticker) {
     return C2_BUSY;
 }
-int c2_python_kernel(c2_context *c) {
-    return C2_SYSTEM;
-}
 
 static int which(const c2_context *c) {
     return (int)(intptr_t)c->handle;

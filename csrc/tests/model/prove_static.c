@@ -7,7 +7,7 @@ static c2_static *executor;
 
 static void make_executor(int workers) {
     const c2_machine machine = {.latency = 0.1f, .signal = 0.05f};
-    c2_schedule *s = c2_schedule_new(graph, workers, NULL, &machine);
+    c2_schedule *s = c2_schedule_new(graph, workers, NULL, NULL, &machine);
     executor = c2_static_new(net, s);
 }
 
@@ -26,6 +26,22 @@ static void crossing(void) { /* two rows of two, each needs both before: waits i
 static void three_rows(void) {
     MAKE_NET(6, {0, 2}, {1, 2}, {0, 3}, {1, 3}, {2, 4}, {3, 4}, {2, 5}, {3, 5});
     make_executor(2);
+}
+static void python(void) { /* each worker needs the other's Python operators */
+    MAKE_NET(4, {0, 2}, {1, 2}, {0, 3}, {1, 3});
+    for (int v = 0; v < 4; v++)
+        make_python(v);
+    make_executor(2);
+}
+static void python_and_native(void) {
+    MAKE_NET(4, {0, 2}, {1, 2}, {0, 3}, {1, 3});
+    make_python(0);
+    make_python(3);
+    make_executor(2);
+}
+static void python_fails(void) {
+    fails_at = 1;
+    python();
 }
 static void three_workers(void) {
     MAKE_NET(4, {0, 3}, {1, 3}, {2, 3});
@@ -87,6 +103,9 @@ static const model_test tests[] = {
          .preemptions = 3),
     TEST("a barrier between two and two", barrier, caller, .stale = 1, .spins = 1,
          .preemptions = 3),
+    TEST("Python, waits in both directions", python, caller, .spins = 1, .preemptions = 3),
+    TEST("Python and native", python_and_native, caller, .stale = 1, .spins = 1, .preemptions = 2),
+    TEST("a Python operator fails", python_fails, caller_of_failure, .spins = 1, .preemptions = 2),
     {.name = "3 workers, two helpers",
      .setup = three_workers,
      .threads = {caller},

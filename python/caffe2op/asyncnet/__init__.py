@@ -8,9 +8,8 @@ was in, with a note that names it; a deadline is a TimeoutError, a stopped run a
 Imports go one way:
 
     deadline -> future -> threads
-    instance, devices -> barrier -> program, functions -> observe -> flight
-    observe -> trace, profile -> draw
-    all of these -> net
+    instance, devices -> barrier -> program, functions -> flight
+    given, draw and all of these -> net
 
 The C executor (csrc/async.c) decides how one run is done; here is what holds several runs of one
 net: instances, futures, deadlines, threads; and what shows what they did.
@@ -20,8 +19,8 @@ from caffe2op.asyncnet.barrier import AsyncBarrierOp, AsyncNetBarrier, AsyncNetB
 from caffe2op.asyncnet.future import RunFuture
 from caffe2op.asyncnet.instance import Outputs
 from caffe2op.asyncnet.net import AsyncNet
-from caffe2op.asyncnet.observe import Event, Observer, TimeObserver
 from caffe2op.asyncnet.rendezvous import Rendezvous
+from caffe2op.workspace.observe import Event, Observer, TimeObserver
 
 __all__ = [
     "AsyncBarrierOp",

@@ -101,7 +101,9 @@ class AsyncNetBarrier:
 
 
 def _groups(argument: str, given: str | Sequence[str]) -> tuple[str, ...]:
-    names = (given,) if isinstance(given, str) else tuple(given)
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        given = (given,)
+    names = tuple(given)
     if not names or not all(isinstance(name, str) and name for name in names):
         raise ValueError(f"{argument} must be the name of a group or several, got {given!r}")
     return names

@@ -13,9 +13,9 @@ from html import escape
 from itertools import pairwise
 from pathlib import Path
 
-from caffe2op.asyncnet.profile import Profile
-from caffe2op.asyncnet.program import Operator
 from caffe2op.workspace.dependencies import Edge
+from caffe2op.workspace.observe import Operator
+from caffe2op.workspace.profile import Profile
 
 MOST = 2000  # operators that a picture can show
 WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 132, 34, 18, 34, 12

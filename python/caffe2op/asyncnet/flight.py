@@ -15,9 +15,9 @@ from caffe2op._core import lib
 from caffe2op._core.suggest import suggest
 from caffe2op.asyncnet.future import Result, RunFuture
 from caffe2op.asyncnet.instance import Instance
-from caffe2op.asyncnet.observe import Observation
 from caffe2op.asyncnet.program import Program
 from caffe2op.asyncnet.threads import Threads
+from caffe2op.workspace.observe import Observation
 from caffe2op.workspace.run import failure, new_run, on_main_thread
 
 

@@ -13,9 +13,10 @@ from caffe2op._core import ffi, lib
 from caffe2op._core.suggest import suggest
 from caffe2op.asyncnet.devices import Devices, lanes, on_thread
 from caffe2op.asyncnet.instance import Instance, Outputs
-from caffe2op.asyncnet.program import Operator, Prepare
+from caffe2op.asyncnet.program import Prepare
 from caffe2op.workspace.dependencies import Edge, owned
 from caffe2op.workspace.executors import InDependencyOrder
+from caffe2op.workspace.observe import Operator
 from caffe2op.workspace.python_calls import handle_of
 from caffe2op.workspace.run import NetInfo, keep_raised
 
@@ -63,6 +64,7 @@ class FunctionProgram:
             self.workers = self._lanes.total
         given = {s for one in sources.values() for s in one if s not in functions}
         self._inputs = {name: len(names) + k for k, name in enumerate(sorted(given))}
+        self.needed = frozenset(self._inputs)
         self._at = {**at, **self._inputs}
         self._sources = [tuple(self._at[s] for s in sources[name]) for name in names]
         self.edges: list[Edge] = sorted((at[u], at[v]) for v in names for u in before[v])

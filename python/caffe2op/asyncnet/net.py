@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from caffe2op._core import ffi, lib
 from caffe2op._core.pickling import not_pickled
 from caffe2op._core.suggest import suggest
-from caffe2op.asyncnet import deadline
+from caffe2op.asyncnet import deadline, given
 from caffe2op.asyncnet.barrier import AsyncNetBarrier
 from caffe2op.asyncnet.deadline import check_timeout
 from caffe2op.asyncnet.devices import Devices
@@ -23,16 +23,17 @@ from caffe2op.asyncnet.flight import Flight
 from caffe2op.asyncnet.functions import FunctionProgram
 from caffe2op.asyncnet.future import Result, RunFuture
 from caffe2op.asyncnet.instance import MODES, Instance, Outputs
-from caffe2op.asyncnet.observe import Observation, Observer
-from caffe2op.asyncnet.observe import events as events_of
-from caffe2op.asyncnet.profile import Profile, profile
 from caffe2op.asyncnet.program import NetProgram, Program
 from caffe2op.asyncnet.threads import Threads
-from caffe2op.asyncnet.trace import Trace, chrome_trace
 from caffe2op.core.names import BlobLike
 from caffe2op.workspace.executors import processors
+from caffe2op.workspace.observe import Observation, Observer
+from caffe2op.workspace.observe import events as events_of
+from caffe2op.workspace.observed import asks_for_trace
+from caffe2op.workspace.profile import Profile, profile
 from caffe2op.workspace.run import Runner, failure, new_run, on_main_thread
 from caffe2op.workspace.store import NetLike, Workspace, current, net_def
+from caffe2op.workspace.trace import Trace, chrome_trace
 
 _shared_threads: list[Threads] = []  # of all nets that were given no number of workers
 _everyone: weakref.WeakSet[AsyncNet] = weakref.WeakSet()
@@ -81,7 +82,8 @@ class AsyncNet:
         mode: str = "auto",
     ) -> None:
         definition = net_def(net)
-        count = _workers(workers, definition.num_workers)
+        count = given.workers(workers) or definition.num_workers or processors()
+        given.optional("workspace", workspace, Workspace)
         self._set_up(
             mode,
             workers,
@@ -89,14 +91,18 @@ class AsyncNet:
                 definition,
                 workspace or current.workspace,
                 count,
-                map(str, inputs),
-                map(str, shared),
-                outputs,
-                barriers,
-                devices,
+                given.blobs("inputs", inputs),
+                given.blobs("shared", shared),
+                None if outputs is None else given.blobs("outputs", outputs),
+                given.several("barriers", barriers, AsyncNetBarrier),
+                devices if devices is None else given.mapping("devices", devices),
                 self._prepare,
             ),
         )
+        if definition.type == "prof_dag":
+            self.enable_profile()
+        if asks_for_trace(definition):
+            self.enable_trace()
 
     @classmethod
     def from_functions(
@@ -122,8 +128,15 @@ class AsyncNet:
         leaves. `device_of` names the device of functions, "cpu:0" by default. ValueError for a name
         that is unknown, and for edges that go round in a circle.
         """
+        given.mapping("functions", functions)
+        edges, order = given.pairs("edges", edges), given.pairs("order", order)
+        outputs = None if outputs is None else given.names("outputs", outputs)
+        if devices is not None:
+            given.mapping("devices", devices)
+        if device_of is not None:
+            given.mapping("device_of", device_of)
         self = cls.__new__(cls)
-        count = _workers(workers, 0)
+        count = given.workers(workers) or processors()
         self._set_up(
             mode,
             workers,
@@ -140,8 +153,12 @@ class AsyncNet:
             )
         self._mode = mode
         self._closed = False
+        # The error of a run on the workspace's blobs, where there can be none.
+        self._barred: Callable[[], Exception] | None = None
         self._observation: Observation | None = None
         self._program = make()
+        if self._program.needed:
+            self._barred = self._missing_error
         self._primary: Instance = self._program.shared_instance()
         execute = self._primary.execute
         self._runner = Runner(execute, self._primary.nets, self._primary)
@@ -185,8 +202,8 @@ class AsyncNet:
         run again. TimeoutError when `timeout` seconds are over: the run ends after the operators
         that are running.
         """
-        if self._closed:
-            raise self._closed_error()
+        if self._barred is not None:
+            raise self._barred()
         if self._observation is not None:
             with self._observation.watch:
                 self._run_now(timeout)
@@ -228,8 +245,9 @@ class AsyncNet:
         `timeout` seconds from now."""
         if self._closed:
             raise self._closed_error()
-        given = {str(name): value for name, value in (inputs or {}).items()}
-        return self._flight.submit(given, check_timeout(timeout))
+        values = {} if inputs is None else given.mapping("inputs", inputs)
+        named = {str(name): value for name, value in values.items()}
+        return self._flight.submit(named, check_timeout(timeout))
 
     def map(
         self,
@@ -240,6 +258,8 @@ class AsyncNet:
         """The outputs for each of a stream of inputs, in order. Up to `inflight` runs (twice the
         workers, by default) are in flight, so input is taken while earlier input is computed.
         `timeout` is for each run. An error ends it; runs in flight are then cancelled."""
+        if isinstance(stream, Mapping) or not isinstance(stream, Iterable):
+            raise TypeError(f"stream must give a dict of inputs for each run, got {stream!r}")
         most = 2 * self.workers if inflight is None else inflight
         if isinstance(most, bool) or not isinstance(most, int) or most < 1:
             raise ValueError(f"inflight must be an int of 1 or more, got {inflight!r}")
@@ -265,11 +285,18 @@ class AsyncNet:
     def close(self, cancel: bool = False) -> None:
         """Take no more runs, and wait for those in flight; with `cancel`, stop them first."""
         self._closed = True
+        self._barred = self._closed_error
         self._flight.drain(CancelledError() if cancel else None)
         self._end()
 
     def _closed_error(self) -> RuntimeError:
         return RuntimeError(f"net {self.name!r} is closed")
+
+    def _missing_error(self) -> ValueError:
+        return ValueError(
+            f"net {self.name!r}: run has no value for input {min(self._program.needed)!r}; "
+            "give it to submit or map"
+        )
 
     def __enter__(self) -> AsyncNet:
         return self
@@ -354,7 +381,11 @@ class AsyncNet:
         RuntimeError while a run is on."""
         observation = self._observe()
         observation.add(observer, operators)
-        self._told(observation)
+        try:
+            self._told(observation)
+        except RuntimeError:  # it is running
+            observation.remove(observer)
+            raise
 
     def remove_observer(self, observer: Observer) -> None:
         """Tell it no more. ValueError when it was not added."""
@@ -407,14 +438,6 @@ def shared() -> Threads:
     if not _shared_threads:
         _shared_threads.append(Threads(processors()))
     return _shared_threads[0]
-
-
-def _workers(workers: int | None, of_net: int) -> int:
-    if workers is None:
-        return of_net or processors()
-    if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= 256:
-        raise ValueError(f"workers must be an int of 1 to 256, got {workers!r}")
-    return workers
 
 
 def _after_fork() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from caffe2op._core.suggest import suggest
 from caffe2op.asyncnet.barrier import AsyncNetBarrier
@@ -24,20 +24,11 @@ from caffe2op.workspace.blob import Blob, Fetch
 from caffe2op.workspace.compile import CompiledNet, check_net, compile_net
 from caffe2op.workspace.dependencies import Edge
 from caffe2op.workspace.executors import InDependencyOrder, check_type
+from caffe2op.workspace.observe import Operator
 from caffe2op.workspace.scope import Scope
 from caffe2op.workspace.store import Workspace
 
 Prepare = Callable[[Any], None]
-
-
-class Operator(NamedTuple):
-    """What reports and pictures say about an operator."""
-
-    type: str
-    label: str
-    device: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
 
 
 class Program(Protocol):
@@ -45,6 +36,7 @@ class Program(Protocol):
 
     name: str
     workers: int
+    needed: frozenset[str]  # inputs that each run must be given
 
     @property
     def operators(self) -> list[Operator]: ...
@@ -81,6 +73,7 @@ class NetProgram:
             check_fields(op, where)
         self.name = net.name
         self.workers = workers
+        self.needed: frozenset[str] = frozenset()  # what is not given is in the workspace
         self._prepare = prepare
         # A copy: whoever changes the definition later does not change this.
         net = self._given = replace(net, op=list(net.op), type="")

@@ -152,6 +152,24 @@ class Net:
         """Blobs that the net was declared to produce."""
         return [BlobReference(name, self) for name in self._net.external_output]
 
+    # ---- observers ---------------------------------------------------------------------------
+
+    def AddObserver(self, observer: Any) -> Any:
+        """Let an observer see the runs of this net by RunNet. `observer`: "TimeObserver", whose
+        average_time() and average_time_children() are milliseconds, or an asyncnet.Observer of
+        one's own. Returns it. KeyError when workspace.CreateNet has not made the net (an observer
+        is gone when that makes it again), ValueError for another name, RuntimeError during a
+        run."""
+        return _created(self).add_observer(observer)
+
+    def RemoveObserver(self, observer: Any) -> None:
+        """Let it see no more. ValueError when it was not added."""
+        _created(self).remove_observer(observer)
+
+    def NumObservers(self) -> int:
+        """How many see the runs of this net; KeyError when it was not created."""
+        return int(_created(self).observed.count)
+
     # ---- operators ---------------------------------------------------------------------------
 
     def __getattr__(self, op_type: str) -> Callable[..., Any]:
@@ -234,3 +252,10 @@ class Net:
         that a later operator overwrites; and for a blob of `ys` that the net does not define.
         """
         return add_gradients(self, ys, {str(b) for b in references(stop)})
+
+
+def _created(net: Net) -> Any:
+    """The net as the current workspace runs it; which is beyond definitions, so imported late."""
+    from caffe2op.workspace.store import current
+
+    return current.workspace.net(net)

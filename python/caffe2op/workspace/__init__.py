@@ -22,8 +22,10 @@ from caffe2op.core.plan import Plan
 from caffe2op.core.steps import ExecutionStep
 from caffe2op.operators import schema
 from caffe2op.workspace.compile import check_device
+from caffe2op.workspace.profile import Profile
 from caffe2op.workspace.python_calls import BlobView
 from caffe2op.workspace.store import MissingError, NetLike, Workspace, blob_name, current
+from caffe2op.workspace.trace import Trace
 
 __all__ = [
     "BlobView",
@@ -36,6 +38,8 @@ __all__ = [
     "FetchBlobs",
     "HasBlob",
     "MissingError",
+    "NetProfile",
+    "NetTrace",
     "RegisteredOperators",
     "ResetWorkspace",
     "RunNet",
@@ -167,6 +171,20 @@ def RunNet(name: str | NetLike, num_iter: int = 1, allow_fail: bool = False) -> 
     one net too: its operators then run side by side on the same blobs.
     """
     return current.workspace.run_net(name, num_iter, allow_fail)
+
+
+def NetProfile(net: str | NetLike) -> Profile:
+    """What the runs of a created net of type "prof_dag" took: count, mean and deviation of each
+    operator and of each type, the critical path; str() is a table. RuntimeError for nets of other
+    types, and during a run; KeyError for one that was not created."""
+    return current.workspace.net(net).observed.profile()
+
+
+def NetTrace(net: str | NetLike) -> Trace:
+    """The last events of a created net that has the argument enable_tracing=1, as Chrome-trace
+    JSON, which `save(path)` writes. RuntimeError for nets without it, and during a run; KeyError
+    for one that was not created."""
+    return current.workspace.net(net).observed.trace()
 
 
 def RunNetOnce(net: NetLike) -> bool:

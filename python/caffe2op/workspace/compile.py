@@ -16,8 +16,11 @@ from caffe2op._core.suggest import near, suggest
 from caffe2op.core.defs import DeviceOption, NetDef, OperatorDef
 from caffe2op.core.fields import check_fields, has_lists
 from caffe2op.operators import schema
+from caffe2op.workspace import dependencies
 from caffe2op.workspace.blob import Blob
-from caffe2op.workspace.executors import EXECUTORS, check_type
+from caffe2op.workspace.executors import EXECUTORS, InDependencyOrder, check_type
+from caffe2op.workspace.observe import Observer
+from caffe2op.workspace.observed import Observed, asks_for_trace, without_edges
 from caffe2op.workspace.python_calls import PythonOperator, handle_of
 from caffe2op.workspace.run import NetInfo, Runner
 from caffe2op.workspace.scope import Scope
@@ -49,15 +52,51 @@ class CompiledNet:
 class RunnableNet:
     """A compiled net and the executor of its type. `run(allow_fail)` runs it once."""
 
-    __slots__ = ("compiled", "run", "simple")
+    __slots__ = ("_execute", "_observed", "_plain", "compiled", "run", "simple")
 
     def __init__(self, compiled: CompiledNet, net: NetDef) -> None:
         type_ = net.type or "simple"
+        traced = bool(net.arg) and asks_for_trace(net)
         execute = EXECUTORS[type_](compiled.info.c, net)
         runner = Runner(execute, (compiled.info,), compiled)
-        self.run = execute.direct(runner, compiled.native)
+        self.run = self._plain = execute.direct(runner, compiled.native)
         self.compiled = compiled
-        self.simple = type_ == "simple"
+        self.simple = type_ == "simple"  # and nobody looks at it
+        self._execute = execute
+        self._observed: Observed | None = None
+        if type_ == "prof_dag":
+            self.observed.keep_profile(dependencies.edges(net))
+        if traced:
+            self.observed.keep_trace()
+        if self._observed is not None:
+            self._look()
+
+    @property
+    def observed(self) -> Observed:
+        """What has been written down about its runs."""
+        if self._observed is None:
+            info, execute = self.compiled.info, self._execute
+            if not isinstance(execute, InDependencyOrder):
+                execute = without_edges(info)
+            self._observed = Observed(info, execute, self.compiled)
+        return self._observed
+
+    def add_observer(self, observer: str | Observer) -> Observer:
+        """Let an observer see the runs from now on. Returns it."""
+        added = self.observed.add(observer)
+        self._look()
+        return added
+
+    def remove_observer(self, observer: Observer) -> None:
+        """Let it see no more; ValueError when it was not added."""
+        self.observed.remove(observer)
+        self._look()
+
+    def _look(self) -> None:
+        """Run as somebody looks, or nobody."""
+        seen = self.observed.on
+        self.run = self.observed.run if seen else self._plain
+        self.simple = not seen and not isinstance(self._execute, InDependencyOrder)
 
 
 def runnable(net: NetDef, scope: Scope) -> RunnableNet:

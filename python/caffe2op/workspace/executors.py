@@ -69,7 +69,17 @@ class InDependencyOrder:
     after each run that went well, with the c2_async and when the run began (monotonic ns).
     `recorded`: the c2_asyncs write something down, so every run must be theirs."""
 
-    __slots__ = ("_free", "_graph", "_net", "_prepare", "_workers", "after", "all", "recorded")
+    __slots__ = (
+        "_free",
+        "_graph",
+        "_net",
+        "_prepare",
+        "_prepare_first",
+        "_workers",
+        "after",
+        "all",
+        "recorded",
+    )
 
     def __init__(
         self, net: Any, graph: Any, workers: int, prepare: Callable[[Any], None] | None = None
@@ -77,7 +87,7 @@ class InDependencyOrder:
         self._net = net
         self._graph = graph
         self._workers = workers
-        self._prepare = prepare
+        self._prepare = self._prepare_first = prepare
         self.after: Callable[[Any, int], None] | None = None
         self.recorded = False
         self.all: list[Any] = []
@@ -108,6 +118,17 @@ class InDependencyOrder:
                 return result
         finally:
             self._free += taken
+
+    def set_prepare(self, prepare: Callable[[Any], None]) -> None:
+        """Call this too with each c2_async that is made from now on."""
+        before = self._prepare_first
+
+        def both(one: Any) -> None:
+            if before is not None:
+                before(one)
+            prepare(one)
+
+        self._prepare = both
 
     def direct(self, runner: Runner, native: bool) -> Callable[..., bool]:
         return direct(runner, self._net, self.all[0], native)

@@ -142,13 +142,12 @@ def _escaped(kind: Any, exception: BaseException | None, trace: object) -> None:
         keep_signalled(exception)
 
 
-@ffi.def_extern(error=lib.C2_PYTHON, onerror=_escaped)  # type: ignore[untyped-decorator]
-def c2_python_operator(handle: Any, context: Any) -> int:
-    """The first call on a thread that Python does not know comes this way."""
-    return int(lib.c2_python_here(handle, context))
+@ffi.def_extern(onerror=_escaped)  # type: ignore[untyped-decorator]
+def c2_python_hello() -> None:
+    """A thread that Python does not know becomes known."""
 
 
-lib.c2_set_python_call(ffi.addressof(lib, "c2_python_here"))
+lib.c2_python_ready()
 # After asyncnet's threads, which register later, have waited for their runs.
 atexit.register(lib.c2_python_ends, EXIT_PATIENCE_NS)
 os.register_at_fork(after_in_child=lib.c2_python_forked)

@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from caffe2op.asyncnet.observe import Event
-from caffe2op.asyncnet.program import Operator
+from caffe2op.workspace.observe import Event, Operator
 
 
 class Trace(dict[str, Any]):

@@ -1,8 +1,9 @@
 """What is written down while a net runs: profile, trace, and observers of the user.
 
-Nothing of it costs anything until it is asked for: then each c2_async of the net is told, C
-takes the time of each operator, and native operators stay native. An observer's methods are
-called by the thread that ran the net, after each run, with what C has written down.
+Of nets that RunNet runs (observed.py) and of AsyncNet's. Nothing of it costs anything until it is
+asked for: then each c2_async of the net is told, C takes the time of each operator, and native
+operators stay native. An observer's methods are called by the thread that ran the net, after each
+run, with what C has written down.
 
 | state    | meaning                                             | changed by                    |
 |----------|-----------------------------------------------------|-------------------------------|
@@ -19,8 +20,17 @@ from typing import Any, NamedTuple
 
 from caffe2op._core import ffi, lib, status
 from caffe2op._core.suggest import suggest
-from caffe2op.asyncnet.program import Operator
 from caffe2op.workspace.executors import InDependencyOrder
+
+
+class Operator(NamedTuple):
+    """What reports and pictures say about an operator."""
+
+    type: str
+    label: str
+    device: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
 
 
 class Event(NamedTuple):
@@ -99,7 +109,7 @@ class Stopwatch:
 
 
 class Observation:
-    """What one AsyncNet is asked to write down."""
+    """What one net is asked to write down."""
 
     def __init__(self, name: str, operators: list[Operator]) -> None:
         self._name = name
@@ -143,8 +153,18 @@ class Observation:
 
     def add(self, observer: Observer, operators: Iterable[str] | None) -> None:
         """Add an observer for all operators, or for those of these names or types."""
+        if not isinstance(observer, Observer):
+            raise TypeError(
+                f"net {self._name!r}: observer must be an Observer (an object, not its class), "
+                f"got {observer!r}"
+            )
         chosen = set(range(len(self._operators)))
         if operators is not None:
+            if isinstance(operators, str) or not isinstance(operators, Iterable):
+                raise TypeError(
+                    f"net {self._name!r}: operators must be a list of names or types, "
+                    f"got {operators!r}"
+                )
             names = set(operators)
             chosen = {k for k, op in enumerate(self._operators) if names & {op.label, op.type}}
             known = {text for op in self._operators for text in (op.label, op.type)}
@@ -154,6 +174,11 @@ class Observation:
                     f"type{suggest(name, known)}"
                 )
         self._observers.append((observer, frozenset(chosen)))
+
+    @property
+    def count(self) -> int:
+        """How many observers there are."""
+        return len(self._observers)
 
     def remove(self, observer: Observer) -> None:
         """Remove an observer; ValueError when it is none."""

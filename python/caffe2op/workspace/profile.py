@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from caffe2op._core import ffi, lib
-from caffe2op.asyncnet.observe import Stopwatch, check_idle
-from caffe2op.asyncnet.program import Operator
 from caffe2op.workspace.dependencies import Edge
+from caffe2op.workspace.observe import Operator, Stopwatch, check_idle
 
 
 @dataclass(frozen=True)
