@@ -5,10 +5,10 @@ once: the hardest case, for whoever runs has it sooner than one that must be wok
 timed from just before the release to just after the next owner's acquire, where that is another
 worker; the moment of the release lies in memory that the mutex guards.
 
-The mutex promises no order among those who wait. What is checked is that no one starves: every worker
-gets the mutex, and at least `SHARE` of what an equal part would be. How long that takes is the
-system's affair: a measurement lasts its time, and on until there were `EACH` hand-overs for each
-worker, since of fewer nobody can tell who was left out by the mutex and who by a busy machine.
+The mutex promises no order among those who wait. What is checked is that no one starves: every
+worker gets the mutex, and at least `SHARE` of what an equal part would be. How long that takes is
+the system's affair: a measurement lasts its time, and on until there were `EACH` hand-overs for
+each worker, since of fewer nobody can tell who was left out by the mutex and who by a busy machine.
 Threads wait for the GIL too, which Python hands over every 5 ms; processes show the mutex itself.
 """
 
