@@ -31,7 +31,7 @@ from caffe2op.asyncnet.threads import Threads
 from caffe2op.asyncnet.trace import Trace, chrome_trace
 from caffe2op.core.names import BlobLike
 from caffe2op.workspace.executors import processors
-from caffe2op.workspace.run import Runner, failure, new_run, on_main_thread
+from caffe2op.workspace.run import Runner, failure, new_run, on_main_thread, signalled
 from caffe2op.workspace.store import NetLike, Workspace, current, net_def
 
 _shared_threads: list[Threads] = []  # of all nets that were given no number of workers
@@ -216,7 +216,9 @@ class AsyncNet:
         if status and status != lib.C2_STOPPED:
             raise failure(run, self._primary.nets)
         if run.stop:
-            raise TimeoutError(f"net {self.name!r}: the run was stopped at its deadline")
+            raise signalled() or TimeoutError(
+                f"net {self.name!r}: the run was stopped at its deadline"
+            )
 
     def submit(
         self, inputs: Mapping[str, Any] | None = None, timeout: float | None = None
