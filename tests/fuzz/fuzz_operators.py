@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,8 @@ class Alarm(Exception):
 
 @contextmanager
 def alarm(seconds: float) -> Iterator[None]:
-    """Ends what the body runs after a time, as Ctrl-C would."""
+    """Ends what the body runs after a time, as Ctrl-C would. It may ring when the body has just
+    ended by itself, even while it is being switched off: put `suppress(Alarm)` around it."""
 
     def ring(*_: Any) -> None:
         raise Alarm("time is up")
@@ -190,7 +191,7 @@ def _nan_equal(a: Any, b: Any) -> bool:
 def run(op: OperatorDef, net_type: str | None) -> Outcome:
     waits = not schema.is_registered(op.type) or schema.lookup(op.type).waits
     net = NetDef("fuzzed", [op], net_type or "simple")
-    with alarm(0.05 if waits else 20):
+    with suppress(Alarm) if waits else nullcontext(), alarm(0.05 if waits else 60):
         return attempt(
             lambda: (
                 workspace.RunOperatorOnce(op) if net_type is None else workspace.RunNetOnce(net)
