@@ -13,6 +13,8 @@ from caffe2op.workspace.run import failure, new_run
 
 from .graphs import until
 
+pytestmark = pytest.mark.thread_unsafe  # blobs of one workspace, by name
+
 
 def raising(message: str) -> None:
     raise LookupError(message)

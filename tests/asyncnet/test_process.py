@@ -7,6 +7,8 @@ import textwrap
 
 import pytest
 
+pytestmark = pytest.mark.thread_unsafe  # measures time and processors
+
 HEAD = """
 import gc, os, signal, sys, threading, time, warnings
 import numpy as np

@@ -45,18 +45,22 @@ class Alarm(Exception):
 @contextmanager
 def alarm(seconds: float) -> Iterator[None]:
     """Ends what the body runs after a time, as Ctrl-C would. It may ring when the body has just
-    ended by itself, even while it is being switched off: put `suppress(Alarm)` around it."""
+    ended by itself, even while it is being switched off: put `suppress(Alarm)` around it. And it
+    rings every second, as Python drops what a handler raises inside a `__del__`."""
 
     def ring(*_: Any) -> None:
         raise Alarm("time is up")
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, max(seconds, 1))
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        finally:  # again, should it ring just here
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
 
 
 @st.composite

@@ -20,6 +20,7 @@ from caffe2op.linear_model import SharedSGDClassifier, SharedSGDRegressor
 pytestmark = pytest.mark.filterwarnings("default")  # the checks fit what cannot converge
 
 
+@pytest.mark.thread_unsafe
 @parametrize_with_checks(
     [
         SharedSGDClassifier(),
