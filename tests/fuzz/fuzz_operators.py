@@ -196,15 +196,14 @@ def run(op: OperatorDef, net_type: str | None) -> Outcome | None:
     """What it came to; None where the alarm rang when it had just come to that."""
     waits = not schema.is_registered(op.type) or schema.lookup(op.type).waits
     net = NetDef("fuzzed", [op], net_type or "simple")
-    outcome = None
     with suppress(Alarm) if waits else nullcontext(), alarm(0.05 if waits else 60):
-        outcome = attempt(
+        return attempt(
             lambda: (
                 workspace.RunOperatorOnce(op) if net_type is None else workspace.RunNetOnce(net)
             ),
             (*_KNOWN, Alarm) if waits else _KNOWN,
         )
-    return outcome
+    return None
 
 
 _KNOWN = (TypeError, ValueError, OverflowError, IndexError, MemoryError, RuntimeError, OSError)
