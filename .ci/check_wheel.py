@@ -32,10 +32,12 @@ def tracked(tree: Path, folder: str, suffixes: tuple[str, ...]) -> set[str]:
 def check_sdist(tree: Path, sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {str(PurePosixPath(*PurePosixPath(n).parts[1:])) for n in archive.getnames()}
-    needed = tracked(tree, "csrc", (".c", ".h", ".txt", ".py"))
+    needed = tracked(tree, "csrc", (".c", ".h", ".txt", ".py", ".sh", ".pml", ".md"))
     needed |= tracked(tree, "python", (".py", ".pyi", ".typed"))
     needed |= tracked(tree, "tests", (".py",)) | tracked(tree, "bench", (".py", ".json"))
-    needed |= {"README.md", "LICENSE", "CHANGELOG.md", "pyproject.toml", "setup.py"}
+    needed |= tracked(tree, "docs", (".md", ".py", ".svg"))
+    needed |= tracked(tree, ".ci", ("", ".py", ".supp"))
+    needed |= {path.name for path in tree.glob("*.md")} | {"LICENSE", "pyproject.toml", "setup.py"}
     if missing := sorted(needed - names):
         sys.exit(f"{sdist.name} lacks {missing}")
     if built := sorted(n for n in names if n.endswith((".so", ".o", ".pyc"))):

@@ -1,4 +1,4 @@
-"""Sphinx's settings: `sphinx-build -W docs build/docs`, with caffe2op[docs] installed."""
+"""Sphinx's settings: `sphinx-build -W docs build/html`, with caffe2op[docs] installed."""
 
 import sys
 from importlib import metadata
@@ -27,4 +27,3 @@ autodoc_mock_imports = ["jax", "tensorflow", "torch"]  # for interop's reference
 
 html_theme = "furo"
 html_title = "caffe2op"
-exclude_patterns = ["README.md"]

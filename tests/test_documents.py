@@ -1,8 +1,9 @@
-"""README.md and the pages of docs/ are true: each Python block runs as a program of its own and
-prints what is shown below it."""
+"""What is written is true: each Python block of README.md and docs/ runs as a program of its own
+and prints what is shown below it; files and programs that a document names are there."""
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import re
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+import caffe2op
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -74,3 +77,39 @@ def test_the_readmes_two_commands_stand_as_they_are_run() -> None:
         'pip install ".[test]" && pytest',
     ):
         assert f"\n{command}\n" in text
+
+
+# ---- names of files and modules ------------------------------------------------------------------
+
+# Not CHANGELOG.md, which also tells of what is gone.
+PAGES = [ROOT / f"{name}.md" for name in ("README", "ARCHITECTURE", "CONTRIBUTING", "SECURITY")]
+PAGES += [path for folder in ("docs", "bench", "csrc") for path in (ROOT / folder).rglob("*.md")]
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
+SPAN = re.compile(r"`([^`\n]+)`")
+NAME = re.compile(r"(?:[\w.*-]+/)*[\w*-]+\.(?:c|h|py|pyi|md|toml|sh|txt|supp|pml)|(?:[\w.*-]+/)+")
+FOREIGN = {"Python.h"}
+TREE = [ROOT / folder for folder in (".ci", "bench", "csrc", "docs", "tests")]
+FILES = [str(path) for folder in TREE for path in (folder, *folder.rglob("*"))]
+FILES += [str(path) for path in ROOT.glob("*.*")]
+PACKAGE = Path(caffe2op.__file__).parent  # wherever it was installed
+FILES += [f"/python/caffe2op/{p.relative_to(PACKAGE)}" for p in (PACKAGE, *PACKAGE.rglob("*"))]
+
+
+def is_there(name: str) -> bool:
+    """Whether a path of the tree ends so; `*` stands for anything."""
+    pattern = f"*/{name.rstrip('/')}"
+    return name in FOREIGN or any(fnmatch.fnmatch(f.rstrip("/."), pattern) for f in FILES)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_that_are_named_are_there(path: Path) -> None:
+    text = path.read_text()
+    assert [link for link in LINK.findall(text) if not (path.parent / link).exists()] == []
+    names = {name for span in SPAN.findall(text) for name in span.split() if NAME.fullmatch(name)}
+    assert [name for name in sorted(names) if not is_there(name)] == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_programs_that_are_named_are_there(path: Path) -> None:
+    programs = re.findall(r"python -m (caffe2op[\w.]+)", path.read_text())
+    assert [p for p in programs if not is_there(f"python/{p.replace('.', '/')}.py")] == []

@@ -4,11 +4,9 @@ locks held, signals in whatever blocks, and what can be pickled."""
 from __future__ import annotations
 
 import copy
+import functools
 import os
 import pickle
-import subprocess
-import sys
-import textwrap
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import program
 from caffe2op import asyncnet, core, workspace
 from caffe2op.atomics import AtomicArray, AtomicBool, Mutex, OwnerDiedError, SharedArray
 from caffe2op.workspace.store import current
@@ -81,21 +80,8 @@ BLOCKING = {
 }
 
 
-def run(body: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", HEAD + textwrap.dedent(body)],
-        text=True,
-        capture_output=True,
-        timeout=timeout,
-        check=False,
-    )
-
-
-def check(body: str) -> str:
-    done = run(body)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert not done.stderr
-    return done.stdout
+run = functools.partial(program.run, head=HEAD)
+check = functools.partial(program.check, head=HEAD)
 
 
 # ---- subinterpreters ----------------------------------------------------------------------------
@@ -127,16 +113,11 @@ print(view.fetch_add(0, 1), view.cell(0).load())
 
 
 def test_a_subinterpreter_is_refused_in_words() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", SUB], text=True, capture_output=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
+    lines = program.check(SUB).splitlines()
     assert lines[-1] == "0.0 1.0"
     assert len(lines) >= 3
     for line in lines[:-1]:
         assert line.startswith("refused: caffe2op works in a process's main interpreter only")
-    assert not done.stderr
 
 
 # ---- the end of the interpreter -----------------------------------------------------------------

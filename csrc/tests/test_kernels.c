@@ -1,39 +1,12 @@
 /* The tensor kernels by themselves: what threads and extreme shapes may do to them. That they
  * compute the right thing is tested against NumPy, in tests/operators. */
 #define _GNU_SOURCE
+#include "operators.h"
 #include "threads.h"
-#include "kernel.h"
-#include "net.h"
 
-/* One operator of a net of its own. */
-typedef struct operator {
-    c2_net *net;
-    c2_run run;
-} operator;
-
-static operator make(const char *type, int n_in, c2_blob *const *in, c2_blob *out,
-                     const c2_arg *args, int n_args) {
-    operator o = {.net = c2_net_new(1)};
-    const c2_kernel kernel = c2_kernel_find(type);
-    if (!o.net || !kernel || c2_net_set(o.net, 0, kernel, NULL, n_in, in, 1, &out, args, n_args))
-        abort();
-    return o;
-}
-
-static int run(operator *o) {
-    o->run = (c2_run){0};
-    return c2_net_run(o->net, &o->run);
-}
-
-static c2_blob *tensor(int dtype, int ndim, const int64_t *shape, const void *data) {
-    c2_blob *blob = c2_blob_new();
-    if (!blob || c2_blob_feed(blob, dtype, ndim, shape, data)) abort();
-    return blob;
-}
-
-static void drop(c2_blob **blobs, int n) {
-    for (int k = 0; k < n; k++)
-        c2_blob_free(blobs[k]);
+static operator make_one(const char *type, int n_in, c2_blob *const *in, c2_blob *out,
+                         const c2_arg *args, int n_args) {
+    return make(type, n_in, in, 1, &out, args, n_args);
 }
 
 /* ---- threads ---- */
@@ -68,7 +41,7 @@ static void scatter(double weight0, double start, double slice, double expected)
                      tensor(C2_FLOAT64, 1, &one, &weight)};
     operator operators[THREADS];
     for (int k = 0; k < THREADS; k++)
-        operators[k] = make("ScatterWeightedSum", 5, in, in[0], NULL, 0);
+        operators[k] = make_one("ScatterWeightedSum", 5, in, in[0], NULL, 0);
     in_threads(operators);
     const double *end = c2_blob_tensor(in[0])->data;
     for (int k = 0; k < WIDTH; k++)
@@ -95,7 +68,7 @@ TEST(random_fills_at_once_differ) {
     operator operators[THREADS];
     for (int k = 0; k < THREADS; k++) {
         out[k] = c2_blob_new();
-        operators[k] = make("UniformFill", 0, out, out[k], args, 6);
+        operators[k] = make_one("UniformFill", 0, out, out[k], args, 6);
     }
     in_threads(operators);
     for (int k = 1; k < THREADS; k++)
@@ -130,11 +103,11 @@ TEST(indices_that_change_meanwhile_are_not_followed) {
     c2_blob *s = tensor(C2_FLOAT32, 2, rows, slices), *w = tensor(C2_FLOAT32, 1, &n, weights),
             *f = tensor(C2_FLOAT32, 1, &one, &factor), *l = tensor(C2_INT32, 1, &one, &lengths);
     operator operators[] = {
-        make("Gather", 2, (c2_blob *[]){x, list}, out, NULL, 0),
-        make("SparseLengthsSum", 3, (c2_blob *[]){x, list, l}, out, NULL, 0),
-        make("SparseLengthsWeightedSum", 4, (c2_blob *[]){x, w, list, l}, out, NULL, 0),
-        make("ScatterAssign", 3, (c2_blob *[]){x, list, s}, x, NULL, 0),
-        make("ScatterWeightedSum", 5, (c2_blob *[]){x, f, list, s, f}, x, NULL, 0),
+        make_one("Gather", 2, (c2_blob *[]){x, list}, out, NULL, 0),
+        make_one("SparseLengthsSum", 3, (c2_blob *[]){x, list, l}, out, NULL, 0),
+        make_one("SparseLengthsWeightedSum", 4, (c2_blob *[]){x, w, list, l}, out, NULL, 0),
+        make_one("ScatterAssign", 3, (c2_blob *[]){x, list, s}, x, NULL, 0),
+        make_one("ScatterWeightedSum", 5, (c2_blob *[]){x, f, list, s, f}, x, NULL, 0),
     };
     store_rel(&changing, 1);
     const pthread_t thread = go(change, indices);
@@ -162,10 +135,10 @@ TEST(empty_tensors_of_immense_shape) {
     c2_blob *x = tensor(C2_FLOAT32, 4, shape, NULL), *out = c2_blob_new(),
             *empty = tensor(C2_INT64, 1, &none, NULL), *lengths = tensor(C2_INT32, 1, &two, zeros),
             *y = tensor(C2_FLOAT32, 4, (int64_t[]){1, 1, 1, 0}, NULL);
-    operator add = make("Add", 2, (c2_blob *[]){x, x}, out, no_broadcast, 2),
-             gather = make("Gather", 2, (c2_blob *[]){x, empty}, out, NULL, 0),
-             sums = make("SparseLengthsSum", 3, (c2_blob *[]){x, empty, lengths}, out, NULL, 0),
-             unlike = make("Add", 2, (c2_blob *[]){x, y}, out, no_broadcast, 2);
+    operator add = make_one("Add", 2, (c2_blob *[]){x, x}, out, no_broadcast, 2),
+             gather = make_one("Gather", 2, (c2_blob *[]){x, empty}, out, NULL, 0),
+             sums = make_one("SparseLengthsSum", 3, (c2_blob *[]){x, empty, lengths}, out, NULL, 0),
+             unlike = make_one("Add", 2, (c2_blob *[]){x, y}, out, no_broadcast, 2);
     CHECK_EQ(run(&add), C2_OK);
     CHECK_EQ(run(&gather), C2_OK);
     CHECK_EQ(c2_blob_tensor(out)->size, 0);
@@ -182,7 +155,7 @@ TEST(the_longest_text_of_a_tensor_fits) {
     const int64_t b[] = {0, most, most, most, most, most, most, most - 1};
     c2_blob *in[] = {tensor(C2_FLOAT32, 8, a, NULL), tensor(C2_FLOAT32, 8, b, NULL)};
     c2_blob *out = c2_blob_new();
-    operator add = make("Add", 2, in, out, no_broadcast, 2);
+    operator add = make_one("Add", 2, in, out, no_broadcast, 2);
     CHECK_EQ(run(&add), C2_SHAPE);
     const size_t length = strlen(add.run.message);
     CHECK(strstr(add.run.message, "9223372036854775806) does not broadcast") != NULL);

@@ -2,9 +2,10 @@
 
 `caffe2op.atomics` has the atomic operations and locks; `caffe2op.core` and `caffe2op.workspace`
 have nets of operators under the names that Caffe2's users know; `caffe2op.asyncnet` runs nets and
-graphs of functions in dependency order; `caffe2op.interop` puts parameters of PyTorch,
-TensorFlow and JAX into memory that many workers update. Each is imported when it is first asked
-for.
+graphs of functions in dependency order; `caffe2op.model_helper`, `caffe2op.brew` and
+`caffe2op.optimizer` build networks and train them; `caffe2op.linear_model` trains linear models;
+`caffe2op.interop` puts parameters of PyTorch, TensorFlow and JAX into memory that many workers
+update. Each is imported when it is first asked for.
 """
 
 from __future__ import annotations
@@ -14,17 +15,18 @@ import sys
 from importlib import metadata
 from typing import Any
 
-_MODULES = (
+__all__ = [
+    "__version__",
     "asyncnet",
     "atomics",
     "brew",
     "core",
     "interop",
+    "linear_model",
     "model_helper",
-    "operators",
     "optimizer",
     "workspace",
-)
+]
 
 
 def _refuse_subinterpreters() -> None:
@@ -55,12 +57,12 @@ _refuse_subinterpreters()
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return importlib.import_module(f"{__name__}.{name}")
     if name == "__version__":
         return metadata.version("caffe2op")
+    if name in __all__ or name == "operators":  # which is there for the package itself
+        return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_MODULES, "__version__"])
+    return sorted(__all__)

@@ -2,7 +2,10 @@
 
 A function takes the model, its input blobs, the name of its output (made up when None) and its
 sizes, and returns the output's reference. Operators without parameters can as well be added to
-`model.net` themselves.
+`model.net` themselves. Below, N is the number of rows of a batch.
+
+Definitions only: nothing runs, and nothing waits. ValueError for a parameter's name that is taken
+and for arguments that the operator does not have; shapes are checked when the net runs.
 """
 
 from __future__ import annotations
@@ -12,8 +15,26 @@ from typing import Any
 from caffe2op.core.names import BlobLike, BlobReference, Blobs, references
 from caffe2op.model_helper import ModelHelper
 
+__all__ = [
+    "Init",
+    "concat",
+    "dropout",
+    "embedding",
+    "fc",
+    "relu",
+    "sigmoid",
+    "softmax",
+    "softmax_with_loss",
+    "sum",
+    "tanh",
+]
+
 Init = tuple[str, dict[str, Any]]
 """The type of a fill operator, and its arguments."""
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def fc(
@@ -26,8 +47,8 @@ def fc(
     bias_init: Init = ("ConstantFill", {}),
     **args: Any,
 ) -> BlobReference:
-    """A fully connected layer: parameters blob_out_w (dim_out, dim_in) and blob_out_b (dim_out,),
-    zero at first."""
+    """A fully connected layer, (N, dim_in) to (N, dim_out): x w^T + b with the parameters
+    blob_out_w (dim_out, dim_in) and blob_out_b (dim_out,), which is zero at first."""
     weight = model.create_param(
         f"{blob_out}_w", (dim_out, dim_in), weight_init[0], **weight_init[1]
     )
@@ -36,24 +57,25 @@ def fc(
 
 
 def relu(model: ModelHelper, blob_in: BlobLike, blob_out: str | None = None) -> BlobReference:
-    """The larger of each element and 0."""
+    """The larger of each element and 0; any shape."""
     return _one(model, "Relu", blob_in, blob_out)
 
 
 def sigmoid(model: ModelHelper, blob_in: BlobLike, blob_out: str | None = None) -> BlobReference:
-    """1 / (1 + exp(-x))."""
+    """1 / (1 + exp(-x)) of each element; any shape."""
     return _one(model, "Sigmoid", blob_in, blob_out)
 
 
 def tanh(model: ModelHelper, blob_in: BlobLike, blob_out: str | None = None) -> BlobReference:
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent of each element; any shape."""
     return _one(model, "Tanh", blob_in, blob_out)
 
 
 def softmax(
     model: ModelHelper, blob_in: BlobLike, blob_out: str | None = None, axis: int = 1
 ) -> BlobReference:
-    """Probabilities of each row's classes."""
+    """Probabilities of each row's classes, which sum to 1: dimensions before `axis` are rows, the
+    others classes."""
     return _one(model, "Softmax", blob_in, blob_out, axis=axis)
 
 
@@ -65,7 +87,8 @@ def dropout(
     is_test: bool = False,
     **args: Any,
 ) -> BlobReference:
-    """A random part of the elements becomes 0 in training; with is_test nothing changes."""
+    """In training each element becomes 0 with probability `ratio`, and the others are divided by
+    1 - ratio; with is_test nothing changes."""
     (source,) = references(blob_in)
     name = blob_out or model.net.NextName("Dropout")
     out, _ = model.net.Dropout(
@@ -78,7 +101,7 @@ def dropout(
 def concat(
     model: ModelHelper, blobs_in: Blobs, blob_out: str | None = None, axis: int = 1
 ) -> BlobReference:
-    """Blobs side by side along a dimension."""
+    """Blobs side by side along dimension `axis`; the others must be alike."""
     name = blob_out or model.net.NextName("Concat")
     out, _ = model.net.Concat(references(blobs_in), [name, f"{name}_split_info"], axis=axis)
     result: BlobReference = out
@@ -99,8 +122,8 @@ def embedding(
     dim: int,
     weight_init: Init = ("XavierFill", {}),
 ) -> BlobReference:
-    """Sums of rows of a table, parameter blob_out_w (rows, dim): for each of `lengths` the next so
-    many of `indices`. Its gradient is rows only."""
+    """Sums of rows of a table, parameter blob_out_w (rows, dim): for each of `lengths` (N,), int32,
+    the next so many of `indices`, int32 or int64. Gives (N, dim). Its gradient is rows only."""
     table = model.create_param(f"{blob_out}_w", (rows, dim), weight_init[0], **weight_init[1])
     return _one(model, "SparseLengthsSum", [table, indices, lengths], blob_out)
 
@@ -112,8 +135,9 @@ def softmax_with_loss(
     name: str = "softmax",
     scale: float = 1.0,
 ) -> tuple[BlobReference, BlobReference]:
-    """Probabilities, blob `name`, and the loss, blob name_loss: the mean of -log(probability of
-    the label), times scale."""
+    """Probabilities (N, classes), blob `name`, and the loss (), blob name_loss: the mean of
+    -log(probability of the label), times scale. labels: int32 or int64, one for each
+    row."""
     softmax, loss = model.net.SoftmaxWithLoss([logits, labels], [name, f"{name}_loss"], scale=scale)
     return softmax, loss
 

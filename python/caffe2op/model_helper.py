@@ -7,7 +7,7 @@
     optimizer.build_sgd(model, 0.1)
 
 `caffe2op.brew` adds layers, `caffe2op.optimizer` the steps of training. Run `param_init_net` once,
-then `net` for each batch. Definitions only, as core.Net.
+then `net` for each batch. Definitions only, as core.Net: nothing runs, nothing waits.
 """
 
 from __future__ import annotations
@@ -17,6 +17,12 @@ from collections.abc import Iterable
 from caffe2op.core.gradients import Gradient, GradientMap
 from caffe2op.core.names import BlobLike, BlobReference, ScopedBlobReference
 from caffe2op.core.net import Net
+
+__all__ = ["ModelHelper"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 class ModelHelper:
@@ -68,7 +74,8 @@ class ModelHelper:
         )
 
     def add_param(self, blob: BlobLike) -> BlobReference:
-        """A blob that is there already, another model's parameter say, as one of this model's."""
+        """A blob that is there already, another model's parameter say, as one of this model's.
+        Returns its reference. What is one already stays one."""
         ref = ScopedBlobReference(blob, self.net) if isinstance(blob, str) else blob
         if ref not in self.params:
             self.params.append(ref)

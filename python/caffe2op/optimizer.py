@@ -9,6 +9,9 @@ arguments are those of the LearningRate operator: policy, gamma, stepsize, ...
 faster; replicas in several processes need `mutex`, a blob in shared memory) or "racy": see
 caffe2op.operators.optimizer.
 
+Definitions only: nothing runs, and nothing waits. ValueError for a model without gradients, for a
+`mutex` with another `update` than "locked", and for what an optimizer cannot do with rows.
+
 What an optimizer keeps, its count of iterations and its moments, are blobs in the current name
 scope: replicas that share parameters have their own, which are theirs to write.
 """
@@ -24,6 +27,12 @@ from caffe2op.core.scopes import CurrentNameScope
 from caffe2op.model_helper import ModelHelper
 from caffe2op.operators.gradient import GradientSlice
 
+__all__ = ["build_adagrad", "build_adam", "build_sgd"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
 
 def build_sgd(
     model: ModelHelper,
@@ -35,7 +44,8 @@ def build_sgd(
     mutex: BlobLike | None = None,
     **learning_rate: Any,
 ) -> None:
-    """Stochastic gradient descent, with momentum where it is not 0."""
+    """Stochastic gradient descent, with momentum where it is not 0. ValueError for momentum on a
+    parameter whose gradient is rows."""
     build = _Builder(model, update, mutex)
     # MomentumSGDUpdate subtracts its step, the others add it.
     sign = 1.0 if momentum else -1.0
@@ -73,7 +83,8 @@ def build_adagrad(
     mutex: BlobLike | None = None,
     **learning_rate: Any,
 ) -> None:
-    """Adagrad; on rows alone, where a gradient is rows."""
+    """Adagrad (J. Duchi, E. Hazan, Y. Singer, JMLR 2011), on rows alone where a gradient is
+    rows."""
     build = _Builder(model, update, mutex)
     rate = build.rate(-base_learning_rate, policy, learning_rate)
 
@@ -100,7 +111,7 @@ def build_adam(
     mutex: BlobLike | None = None,
     **learning_rate: Any,
 ) -> None:
-    """Adam, for dense gradients."""
+    """Adam (D. Kingma, J. Ba, ICLR 2015), for dense gradients: ValueError for one that is rows."""
     build = _Builder(model, update, mutex)
     rate = build.rate(-base_learning_rate, policy, learning_rate)
 

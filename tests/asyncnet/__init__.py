@@ -1,0 +1,1 @@
+"""A package, because tests/workspace/ has a test_runs.py too."""

@@ -10,6 +10,7 @@ from caffe2op import core, workspace
 from caffe2op.asyncnet import AsyncNet
 from caffe2op.asyncnet.instance import MODES
 from caffe2op.workspace.run import failure, new_run
+from together import together
 
 from .graphs import until
 
@@ -184,11 +185,7 @@ def test_two_threads_run_the_same_blobs() -> None:
     for _ in range(20):
         net.AtomicFetchAdd64(["total", "one"], ["total", "before"])
     made = AsyncNet(net, workers=2)
-    threads = [threading.Thread(target=lambda: [made.run() for _ in range(50)]) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(*[lambda: [made.run() for _ in range(50)]] * 3)
     assert workspace.FetchBlob("total") == 3 * 50 * 20
 
 

@@ -1,11 +1,10 @@
 """Threads, processors, signals, forks and exits: each in a process of its own."""
 
-import os
-import subprocess
-import sys
-import textwrap
+import functools
 
 import pytest
+
+import program
 
 pytestmark = pytest.mark.thread_unsafe  # measures time and processors
 
@@ -29,22 +28,8 @@ def sleeping(n, seconds=0.0):
 """
 
 
-def run(body: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", HEAD + textwrap.dedent(body)],
-        text=True,
-        capture_output=True,
-        timeout=timeout,
-        check=False,
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-    )  # NumPy's own
-
-
-def check(body: str) -> str:
-    done = run(body)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert not done.stderr
-    return done.stdout
+run = functools.partial(program.run, head=HEAD)
+check = functools.partial(program.check, head=HEAD)
 
 
 def test_no_threads_before_the_first_run() -> None:

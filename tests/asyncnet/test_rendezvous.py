@@ -4,12 +4,14 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 
 import numpy as np
 import pytest
 
 from caffe2op import core, workspace
 from caffe2op.asyncnet import AsyncNet, Rendezvous
+from together import together
 
 from .graphs import until
 
@@ -30,11 +32,7 @@ def test_threads_meet_again_and_again(parties: int) -> None:
             assert all(t >= turn for t in at), "somebody is behind"
         places.append(mine)
 
-    threads = [threading.Thread(target=party, args=(k,)) for k in range(parties)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(*(partial(party, k) for k in range(parties)))
     assert [sorted(turn) for turn in zip(*places, strict=True)] == [list(range(parties))] * 100
     assert meeting.waiting == 0
 
@@ -67,11 +65,7 @@ def test_arrivals_and_timeouts_mixed() -> None:
             except TimeoutError:
                 pass
 
-    threads = [threading.Thread(target=party, args=(k,)) for k in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(*(partial(party, k) for k in range(4)))
     assert sum(met) % 2 == 0
     assert meeting.waiting == 0
 

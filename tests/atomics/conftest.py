@@ -1,11 +1,13 @@
+"""Threads that meet, and a folder of its own for shared memory."""
+
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from caffe2op.atomics import segment
+from together import together
 
 
 @pytest.fixture
@@ -16,22 +18,7 @@ def stampede() -> Iterator[Callable[..., None]]:
     sys.setswitchinterval(1e-5)
 
     def run(body: Callable[[], None], threads: int) -> None:
-        errors: list[BaseException] = []
-        gate = threading.Barrier(threads)
-
-        def guarded() -> None:
-            try:
-                gate.wait()
-                body()
-            except BaseException as error:
-                errors.append(error)
-
-        workers = [threading.Thread(target=guarded) for _ in range(threads)]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-        assert not errors
+        together(*[body] * threads)
 
     yield run
     sys.setswitchinterval(interval)

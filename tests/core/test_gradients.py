@@ -3,7 +3,7 @@ the bookkeeping of versions and sums; what is refused."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,6 @@ pytestmark = pytest.mark.thread_unsafe  # blobs of one workspace, by name
 
 Array = np.ndarray[Any, Any]
 Build = Callable[[core.Net], Any]
-
-
-@pytest.fixture(autouse=True)
-def _own_workspace() -> Iterator[None]:
-    workspace.ResetWorkspace()
-    yield
-    workspace.ResetWorkspace()
 
 
 def dense(grad: Any, like: Array) -> Array:

@@ -7,12 +7,13 @@ import multiprocessing
 import pickle
 import subprocess
 import sys
-from threading import Thread
+from functools import partial
 
 import numpy as np
 import pytest
 
 from caffe2op.interop import SharedParameters
+from together import together
 
 
 def values(dtype: type = np.float32) -> dict[str, np.ndarray]:
@@ -129,11 +130,7 @@ def _check(store: SharedParameters, pushes: int) -> None:
 
 def test_threads_lose_nothing() -> None:
     store = SharedParameters(values())
-    crew = [Thread(target=_push, args=(store, 2000)) for _ in range(4)]
-    for thread in crew:
-        thread.start()
-    for thread in crew:
-        thread.join()
+    together(*[partial(_push, store, 2000)] * 4)
     _check(store, 8000)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-from threading import Barrier, Thread
 from typing import Any
 
 import numpy as np
 import pytest
+
+from together import together
 
 torch = pytest.importorskip("torch")
 
@@ -87,22 +88,17 @@ def test_threads_lose_nothing() -> None:
     with torch.no_grad():
         for p in one.parameters():
             p.zero_()
-    store, workers, steps, start = share(one), 3, 500, Barrier(3)
+    store, workers, steps = share(one), 3, 500
 
     def work() -> None:
         replica = bind(copy.deepcopy(one), store)
         optimizer = AtomicSGD(replica, store, lr=1.0)
         for p in replica.parameters():
             p.grad = torch.full_like(p, -1.0)
-        start.wait()
         for _ in range(steps):
             optimizer.step()
 
-    crew = [Thread(target=work) for _ in range(workers)]
-    for thread in crew:
-        thread.start()
-    for thread in crew:
-        thread.join()
+    together(*[work] * workers)
     for p in one.parameters():
         assert torch.equal(p, torch.full_like(p, workers * steps))
 

@@ -17,8 +17,6 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from caffe2op.linear_model import SharedSGDClassifier, SharedSGDRegressor
 
-pytestmark = pytest.mark.filterwarnings("default")  # the checks fit what cannot converge
-
 
 @pytest.mark.thread_unsafe
 @parametrize_with_checks(
@@ -26,8 +24,10 @@ pytestmark = pytest.mark.filterwarnings("default")  # the checks fit what cannot
         SharedSGDClassifier(),
         SharedSGDClassifier(n_jobs=2),
         SharedSGDClassifier(step="sgd"),
-        SharedSGDRegressor(),
-        SharedSGDRegressor(n_jobs=2),
+        # One check has targets in the hundreds, where no loss is within tol of another: so many
+        # passes, then, and no tol.
+        SharedSGDRegressor(tol=None, max_iter=300),
+        SharedSGDRegressor(tol=None, max_iter=300, n_jobs=2),
     ]
 )
 def test_as_scikit_learn_checks(estimator: Any, check: Any) -> None:
@@ -40,7 +40,8 @@ def test_as_good_as_an_exact_solver(step: str, n_jobs: int) -> None:
     X, y = load_digits(return_X_y=True)
     X, even = sparse.csr_matrix(X / 16), np.where(y % 2 == 0, "even", "odd")
     rows = np.tile(np.arange(1200), 3)  # enough for two threads
-    ours = SharedSGDClassifier(step=step, n_jobs=n_jobs, random_state=0, max_iter=100)
+    # With steps that do not shrink, SGD ends somewhere around the solution, not at it.
+    ours = SharedSGDClassifier(step=step, n_jobs=n_jobs, random_state=0, decay=0.1, tol=1e-4)
     ours.fit(X[rows], even[rows])
     exact = LogisticRegression(max_iter=1000).fit(X[:1200], even[:1200])
     assert ours.score(X[1200:], even[1200:]) > exact.score(X[1200:], even[1200:]) - 0.02

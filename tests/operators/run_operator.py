@@ -6,28 +6,16 @@ apply("SGD", [p, g, lr], in_place={0: 0})     -> [p after]     output 0 is the b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from caffe2op import core, workspace
+from caffe2op.examples.own_workspace import own_workspace
 from caffe2op.operators import schema
 
 Array = np.ndarray[Any, Any]
-
-
-@contextmanager
-def own_workspace() -> Iterator[None]:
-    before = workspace.CurrentWorkspace()
-    workspace.SwitchWorkspace("run_operator", True)
-    workspace.ResetWorkspace()
-    try:
-        yield
-    finally:
-        workspace.ResetWorkspace()
-        workspace.SwitchWorkspace(before)
 
 
 def apply(
@@ -42,7 +30,7 @@ def apply(
     names = [f"x{k}" for k in range(len(inputs))]
     same = in_place or {}
     out = [names[same[k]] if k in same else f"y{k}" for k in range(count)]
-    with own_workspace():
+    with own_workspace("run_operator"):
         for name, value in zip(names, inputs, strict=True):
             workspace.FeedBlob(name, value)
         workspace.RunOperatorOnce(core.CreateOperator(type_, names, out, **args))

@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-import threading
+from functools import partial
 
 import numpy as np
 import pytest
+from blobs import feed, fetch, run
 
 from caffe2op import core, workspace
+from together import together
 
 FETCH_ADDS = [("AtomicFetchAdd", np.int32), ("AtomicFetchAdd64", np.int64)]
-
-
-@pytest.fixture(autouse=True)
-def _fresh():
-    workspace.ResetWorkspace()
-
-
-def run(type_, inputs, outputs, **args):
-    return workspace.RunOperatorOnce(core.CreateOperator(type_, inputs, outputs, **args))
-
-
-def feed(**blobs):
-    for name, value in blobs.items():
-        workspace.FeedBlob(name, value)
-
-
-def fetch(name):
-    return workspace.FetchBlob(name)
 
 
 # ---- fetch-add ---------------------------------------------------------------------------------
@@ -138,18 +122,12 @@ def test_threads_that_run_nets_lose_no_add():
         for _ in range(adds):
             net.AtomicFetchAdd64([*mutex, "value", "increment"], ["value", f"fetched_{k}"])
         names.append(workspace.CreateNet(net))
-    start = threading.Barrier(threads)
 
     def work(name):
-        start.wait()
         for _ in range(runs):
             workspace.RunNet(name)
 
-    workers = [threading.Thread(target=work, args=(name,)) for name in names]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    together(*(partial(work, name) for name in names))
     assert fetch("value") == 3 * threads * runs * adds
 
 

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from blobs import run
 
 from caffe2op import core, workspace
-
-
-@pytest.fixture(autouse=True)
-def _fresh():
-    workspace.ResetWorkspace()
-
-
-def run(type_, inputs, outputs, **args):
-    return workspace.RunOperatorOnce(core.CreateOperator(type_, inputs, outputs, **args))
 
 
 def result(type_, dtype, **args):

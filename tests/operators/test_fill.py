@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from twins import random_bits
 from caffe2op._core.dtypes import NAMES
 from caffe2op.core.defs import OperatorDef, make_argument
 from caffe2op.operators import schema
+from together import together
 
 RANDOM = ("UniformFill", "GaussianFill", "XavierFill")
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=5, min_side=0, max_side=6)
@@ -200,17 +200,7 @@ def test_xavier_needs_a_dimension() -> None:
 
 def test_threads_have_streams_of_their_own() -> None:
     operators = [Native("UniformFill", shape=[64]) for _ in range(8)]
-    gate = threading.Barrier(len(operators))
-
-    def body(operator: Native) -> None:
-        gate.wait()
-        operator.run()
-
-    threads = [threading.Thread(target=body, args=(o,)) for o in operators]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(*(o.run for o in operators))
     assert len({o.fetch().tobytes() for o in operators}) == len(operators)
 
 

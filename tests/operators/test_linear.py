@@ -6,25 +6,18 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sparse_rows import make_rows
 
 from caffe2op import core, workspace
 
 Array = np.ndarray[Any, Any]
 WORD = np.dtype([("weight", np.float32), ("updates", np.uint32)])
-
-
-@pytest.fixture(autouse=True)
-def _own_workspace() -> Iterator[None]:
-    workspace.ResetWorkspace()
-    yield
-    workspace.ResetWorkspace()
 
 
 # ---- the twin -----------------------------------------------------------------------------------
@@ -74,19 +67,6 @@ def twin_sgd(
 
 
 # ---- data ---------------------------------------------------------------------------------------
-
-
-def make_rows(seed: int, count: int, features: int, most: int, valued: bool) -> dict[str, Array]:
-    random = np.random.default_rng(seed)
-    widths = random.integers(0, most + 1, count)
-    rows = {
-        "indptr": np.concatenate([[0], np.cumsum(widths)]).astype(np.int64),
-        "indices": random.integers(0, features, widths.sum()).astype(np.int32),
-        "labels": random.integers(0, 2, count).astype(np.float32),
-    }
-    if valued:
-        rows["values"] = random.normal(size=widths.sum()).astype(np.float32)
-    return rows
 
 
 def feed(rows: dict[str, Array], weights: Array, start: int = 0, worker: int = 0) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from twins import TWINS, Array
 
 from caffe2op._core.dtypes import NAMES
 from caffe2op.operators import schema
+from together import together
 
 ARITHMETIC = ("Add", "Sub", "Mul")
 NUMBERS = ("int32", "int64", "float32", "float64")
@@ -224,13 +224,7 @@ def test_atomic_weighted_sums_lose_nothing(dtype: str) -> None:
         Native("WeightedSum", parameters, one, step, two, in_place=0, shared=(0,), atomic=1)
         for _ in range(4)
     ]
-    threads = [
-        threading.Thread(target=lambda o=o: [o.run() for _ in range(runs)]) for o in operators
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(*(lambda o=o: [o.run() for _ in range(runs)] for o in operators))
     np.testing.assert_array_equal(parameters, np.full(3001, 2 * 4 * runs))
 
 

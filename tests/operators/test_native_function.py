@@ -7,22 +7,7 @@ import ctypes
 import cffi
 import numpy as np
 import pytest
-from user_operators import (
-    CTYPES_KERNEL,
-    KERNEL,
-    LIKE,
-    check_scale,
-    check_square,
-    registered,
-)
-
-from caffe2op import workspace
-
-
-@pytest.fixture(autouse=True)
-def _fresh():
-    workspace.ResetWorkspace()
-
+from user_operators import CTYPES_KERNEL, KERNEL, LIKE, check_scale, check_square, registered
 
 # ---- C functions, from wherever they come -----------------------------------------------------
 

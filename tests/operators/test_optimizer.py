@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from run_operator import apply, close, own_workspace
+from run_operator import apply, close
 
 from caffe2op import core, workspace
 from caffe2op.atomics import Mutex
+from caffe2op.examples.own_workspace import own_workspace
 
 Array = np.ndarray[Any, Any]
 FLOATS = ("float32", "float64")
@@ -106,7 +107,7 @@ def test_sparse_adagrad(dtype: str, mode: str, index: str) -> None:
 @pytest.mark.parametrize("bad", [6, -1])
 def test_sparse_adagrad_checks_before_it_writes(bad: int) -> None:
     p = data("float32", 6, 3)
-    with own_workspace():
+    with own_workspace("optimizer"):
         shared = p.copy()
         workspace.ShareBlob("p", shared)
         workspace.FeedBlob("h", np.abs(p))
@@ -205,7 +206,7 @@ def run_workers(type_: str, mode: str, mutex: list[str]) -> tuple[Array, Array]:
     [("atomic", None), ("locked", None), ("locked", "blob"), ("locked", "memory")],
 )
 def test_no_update_is_lost(mode: str, mutex: str | None) -> None:
-    with own_workspace():
+    with own_workspace("optimizer"):
         word = np.zeros(1, np.int64)
         if mutex == "blob":
             workspace.RunOperatorOnce(core.CreateOperator("CreateMutex", [], ["mutex"]))
@@ -219,7 +220,7 @@ def test_no_update_is_lost(mode: str, mutex: str | None) -> None:
 
 
 def test_locked_waits_for_the_mutex() -> None:
-    with own_workspace():
+    with own_workspace("optimizer"):
         word = np.zeros(1, np.int64)
         workspace.ShareBlob("mutex", word)
         workspace.FeedBlob("p", np.zeros(3, np.float32))
@@ -239,7 +240,7 @@ def test_locked_waits_for_the_mutex() -> None:
 
 def test_a_wait_for_the_mutex_gives_the_gil_up() -> None:
     """Short runs of a net keep the GIL; not one that may wait for Python code."""
-    with own_workspace():
+    with own_workspace("optimizer"):
         word = np.zeros(1, np.int64)
         workspace.ShareBlob("mutex", word)
         workspace.FeedBlob("p", np.zeros(3, np.float32))

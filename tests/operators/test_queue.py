@@ -10,28 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from blobs import feed, fetch, run
 
 from caffe2op import core, workspace
 
 STATM = Path("/proc/self/statm")
-
-
-@pytest.fixture(autouse=True)
-def _fresh():
-    workspace.ResetWorkspace()
-
-
-def run(type_, inputs, outputs, **args):
-    return workspace.RunOperatorOnce(core.CreateOperator(type_, inputs, outputs, **args))
-
-
-def feed(**blobs):
-    for name, value in blobs.items():
-        workspace.FeedBlob(name, value)
-
-
-def fetch(name):
-    return workspace.FetchBlob(name)
 
 
 def net_of(name, *operators):

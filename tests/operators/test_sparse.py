@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from twins import Array
 
 from caffe2op._core.dtypes import NAMES
 from caffe2op.operators import schema
+from together import together
 
 INDEX = ("int32", "int64")
 
@@ -234,26 +234,6 @@ def test_schemas_refuse() -> None:
 
 
 # ---- at the same time -------------------------------------------------------------------------
-
-
-def together(*bodies: Callable[[], None]) -> None:
-    """Run them on threads of their own, begun at once; the first error is raised."""
-    gate, errors = threading.Barrier(len(bodies)), []
-
-    def run_one(body: Callable[[], None]) -> None:
-        gate.wait()
-        try:
-            body()
-        except Exception as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run_one, args=(body,)) for body in bodies]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

@@ -4,26 +4,19 @@ plan, an AsyncNet, and by processes."""
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sparse_rows import make_rows
 
 from caffe2op import asyncnet, core, workspace
 from caffe2op.atomics.shared import SharedArray
 
 Array = np.ndarray[Any, Any]
 SENT, SENT_SUM, RECEIVED, RECEIVED_SUM, BASE = 1, 2, 3, 4, 5
-
-
-@pytest.fixture(autouse=True)
-def _own_workspace() -> Iterator[None]:
-    workspace.ResetWorkspace()
-    yield
-    workspace.ResetWorkspace()
 
 
 # ---- the twin -----------------------------------------------------------------------------------
@@ -80,19 +73,6 @@ class Twin:
 
 
 # ---- data ---------------------------------------------------------------------------------------
-
-
-def make_rows(seed: int, count: int, features: int, most: int, valued: bool) -> dict[str, Array]:
-    random = np.random.default_rng(seed)
-    widths = random.integers(0, most + 1, count)
-    rows = {
-        "indptr": np.concatenate([[0], np.cumsum(widths)]).astype(np.int64),
-        "indices": random.integers(0, features, widths.sum()).astype(np.int32),
-        "targets": random.integers(0, 2, count).astype(np.float32),
-    }
-    if valued:
-        rows["values"] = random.normal(size=widths.sum()).astype(np.float32)
-    return rows
 
 
 SHARED = ("cursor", "log", "marks")
@@ -174,7 +154,7 @@ def test_one_worker(
     base: int,
 ) -> None:
     """One worker is serial SGD, or AdaGrad, to the precision of float32."""
-    rows = make_rows(seed, count=17, features=11, most=6, valued=valued)
+    rows = make_rows(seed, count=17, features=11, most=6, valued=valued, labels="targets")
     args = {"loss": loss, "step": step, "l2": l2, "decay": decay, "lr": 0.05}
     args |= {"batch_size": batch, "intercept": intercept}
     shared = shared_state(limit, batch)
@@ -206,7 +186,7 @@ def test_one_worker(
 @pytest.mark.parametrize("valued", [False, True])
 @pytest.mark.parametrize("step", ["sgd", "adagrad"])
 def test_score(valued: bool, step: str) -> None:
-    rows = make_rows(1, count=40, features=9, most=7, valued=valued)
+    rows = make_rows(1, count=40, features=9, most=7, valued=valued, labels="targets")
     weights = np.random.default_rng(2).normal(size=(10, 2)).astype(np.float32)
     if step == "sgd":
         weights = np.ascontiguousarray(weights[:, 0])
@@ -236,7 +216,7 @@ def check_ledgers(ledgers: Array, limit: int) -> None:
 @pytest.mark.parametrize("workers", [2, 3])
 def test_threads_lose_nothing(workers: int) -> None:
     """All of a plan's workers receive all that any sent; so their weights agree, too."""
-    rows = make_rows(5, count=4000, features=30, most=8, valued=True)
+    rows = make_rows(5, count=4000, features=30, most=8, valued=True, labels="targets")
     limit = 20_000
     share(rows)
     share(shared_state(limit, 8))
@@ -258,7 +238,7 @@ def test_threads_lose_nothing(workers: int) -> None:
 
 def test_asyncnet_runs_it() -> None:
     """Two workers in one net: they write one log, so the net orders them, and nothing changes."""
-    rows = make_rows(6, count=64, features=12, most=6, valued=False)
+    rows = make_rows(6, count=64, features=12, most=6, valued=False, labels="targets")
     share(rows)
     share(shared_state(64, 8))
     share({"batch": np.array(8, np.int64), "limit": np.array(64, np.int64)})
@@ -283,7 +263,8 @@ def process_body(worker: int, shared: dict[str, SharedArray], limit: int) -> Non
 
 def test_processes_lose_nothing() -> None:
     limit = 60_000
-    arrays = make_rows(7, count=3000, features=30, most=8, valued=True) | shared_state(limit, 8)
+    arrays = make_rows(7, count=3000, features=30, most=8, valued=True, labels="targets")
+    arrays |= shared_state(limit, 8)
     for k in range(2):
         arrays |= {f"{n}_{k}": a for n, a in own_state(30, limit, 8, 1, True).items()}
     shared = {name: SharedArray.create(array.shape, array.dtype) for name, array in arrays.items()}

@@ -4,22 +4,17 @@ test_native_function.py's."""
 from __future__ import annotations
 
 import gc
-import threading
 
 import cffi
 import numpy as np
 import pytest
-from user_operators import KERNEL, LIKE, check_square, feed, fetch, names, registered, run
+from blobs import feed, fetch, run
+from user_operators import KERNEL, LIKE, check_square, names, registered
 
 from caffe2op import core, workspace
 from caffe2op.core import register_operator
 from caffe2op.operators import schema
-
-
-@pytest.fixture(autouse=True)
-def _fresh():
-    workspace.ResetWorkspace()
-
+from together import together
 
 # ---- what a C function sees --------------------------------------------------------------------
 
@@ -223,20 +218,15 @@ def test_inputs_and_outputs_are_checked(by_cffi, inputs, outputs, error, words):
 
 
 def test_threads_that_register_one_name_agree(by_cffi):
-    name, start, results = next(names), threading.Barrier(8), []
+    name, results = next(names), []
 
     def work():
-        start.wait()
         try:
             register_operator(name, by_cffi("square"), **LIKE)
             results.append(True)
         except ValueError:
             results.append(False)
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(*[work] * 8)
     assert sorted(results) == [False] * 7 + [True]
     check_square(name)

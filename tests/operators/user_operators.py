@@ -6,6 +6,7 @@ import ctypes
 import itertools
 
 import numpy as np
+from blobs import feed, fetch, run
 
 from caffe2op import core, workspace
 from caffe2op.core import register_operator
@@ -16,19 +17,6 @@ CTYPES_KERNEL = ctypes.CFUNCTYPE(
 )
 LIKE = {"inputs": ["float64"], "outputs": [("float64", 0)]}
 names = (f"UserOp{k}" for k in itertools.count())
-
-
-def run(type_, inputs, outputs):
-    return workspace.RunOperatorOnce(core.CreateOperator(type_, inputs, outputs))
-
-
-def feed(**blobs):
-    for name, value in blobs.items():
-        workspace.FeedBlob(name, value)
-
-
-def fetch(name):
-    return workspace.FetchBlob(name)
 
 
 def registered(function, inputs, outputs, **options):

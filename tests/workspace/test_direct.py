@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from caffe2op import core, workspace
+from together import together
 
 TYPES = ["simple", "async_scheduling"]
 
@@ -118,11 +119,7 @@ def test_many_threads_run_one_short_net() -> None:
             for _ in range(1000):
                 workspace.RunNet(name)
 
-        threads = [threading.Thread(target=many) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        together(*[many] * 4)
     assert workspace.FetchBlob("n") == 2 * 4 * 1000
 
 

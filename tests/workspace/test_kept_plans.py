@@ -6,17 +6,15 @@ The twin of a kept plan is a copy of its definition, which no workspace has seen
 from __future__ import annotations
 
 import copy
-import gc
 import random
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import pytest
+from small_plans import counting_plan, fill, plan_of, x
 
 from caffe2op import core, workspace
 from caffe2op.core.defs import (
@@ -28,56 +26,16 @@ from caffe2op.core.defs import (
     PlanDef,
 )
 from caffe2op.operators import schema
-from caffe2op.workspace import kept_plans, store
-from caffe2op.workspace.compile import CompiledNet
+from caffe2op.workspace import kept_plans
 
 step = core.execution_step
-
-
-@pytest.fixture
-def compilations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the plans that were compiled."""
-    names: list[str] = []
-    compile_plan = store.compile_plan
-
-    def noted(plan: PlanDef, scope: Any) -> Any:
-        names.append(plan.name)
-        return compile_plan(plan, scope)
-
-    monkeypatch.setattr(store, "compile_plan", noted)
-    return names
-
-
-def fill(value: float, blob: str = "x", name: str = "fill") -> core.Net:
-    net = core.Net(name)
-    net.ConstantFill([], blob, shape=[2], value=value)
-    return net
-
-
-def plan_of(net: core.Net, name: str = "plan", **how: Any) -> core.Plan:
-    plan = core.Plan(name)
-    plan.AddStep(step("step", net, **how))
-    return plan
-
-
-def x() -> Any:
-    return workspace.FetchBlob("x")
-
-
-def counting(num_iter: int | None = None) -> core.Plan:
-    """Adds 1 to n, so often."""
-    workspace.FeedBlob("n", np.int64(0))
-    workspace.FeedBlob("one", np.int64(1))
-    net = core.Net("count")
-    net.AtomicFetchAdd64(["n", "one"], ["n", "before"])
-    return plan_of(net, num_iter=num_iter)
 
 
 # ---- kept ---------------------------------------------------------------------------------------
 
 
 def test_what_has_not_changed_is_compiled_once(compilations: list[str]) -> None:
-    plan = counting()
+    plan = counting_plan()
     for runs in range(1, 4):
         workspace.RunPlan(plan)
         assert workspace.FetchBlob("n") == runs
@@ -102,7 +60,7 @@ def test_a_step_given_by_itself(compilations: list[str]) -> None:
 
 
 def test_a_plan_that_failed_runs_again(compilations: list[str]) -> None:
-    plan = counting()
+    plan = counting_plan()
     workspace.RunPlan(plan)
     workspace.FeedBlob("one", np.float32(1))
     for _ in range(2):
@@ -173,7 +131,7 @@ def test_changes_of_the_net_are_seen() -> None:
 
 
 def test_changes_of_the_steps_are_seen() -> None:
-    plan = counting(num_iter=3)
+    plan = counting_plan(num_iter=3)
     proto = plan.Proto()
     workspace.RunPlan(plan)
     proto.execution_step[0].num_iter = 10
@@ -331,7 +289,7 @@ def test_after_a_reset_the_blobs_are_new(compilations: list[str]) -> None:
 
 
 def test_after_a_reset_the_sources_are_gone() -> None:
-    plan = counting()
+    plan = counting_plan()
     workspace.RunPlan(plan)
     workspace.ResetWorkspace()
     with pytest.raises(ValueError, match="'n' is not in the workspace"):
@@ -339,7 +297,7 @@ def test_after_a_reset_the_sources_are_gone() -> None:
 
 
 def test_each_workspace_has_its_own(compilations: list[str]) -> None:
-    plan = counting()
+    plan = counting_plan()
     for name in ("default", "other", "default", "other"):
         workspace.SwitchWorkspace(name, create_if_missing=True)
         if name == "other" and not workspace.HasBlob("n"):
@@ -362,98 +320,3 @@ def test_a_name_that_a_childs_blob_had_before(compilations: list[str]) -> None:
     workspace.RunPlan(plan)
     assert x().tolist() == [1, 1]
     assert len(compilations) == 2
-
-
-# ---- memory ------------------------------------------------------------------------------------
-
-
-@contextmanager
-def no_collector() -> Iterator[None]:
-    """What goes in here went because nothing referred to it."""
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
-def compiled_nets() -> int:
-    return sum(type(thing) is CompiledNet for thing in gc.get_objects())
-
-
-def test_it_goes_with_its_plan() -> None:
-    with no_collector():
-        before = compiled_nets()
-        proto = plan_of(fill(1)).Proto()
-        workspace.RunPlan(proto)
-        assert compiled_nets() == before + 1
-        del proto
-        assert compiled_nets() == before
-
-
-def test_it_goes_with_its_workspace() -> None:
-    plan = plan_of(fill(1))
-    with no_collector():
-        before = compiled_nets()
-        workspace.RunPlan(plan)
-        assert compiled_nets() == before + 1
-        workspace.ResetWorkspace()
-        assert compiled_nets() == before
-
-
-def test_a_reset_during_the_run(compilations: list[str]) -> None:
-    """The run keeps its blobs, and what it compiled is not kept for those that come after."""
-    make = core.Net("make")
-    make.CreateBlobsQueue([], "queue", capacity=1, num_blobs=1)
-    workspace.RunNetOnce(make)
-    net = core.Net("take")
-    net.DequeueBlobs(["queue"], ["x"])
-    plan = plan_of(net)
-    put = core.Net("put")
-    put.EnqueueBlobs(["queue", "one"], ["one"])
-    workspace.FeedBlob("one", 1.0)
-    workspace.CreateNet(put)
-    queue = workspace.current.workspace.net(put)
-    before = compiled_nets()
-    run = threading.Thread(target=workspace.RunPlan, args=(plan,))
-    run.start()
-    while not compilations or compiled_nets() == before:  # until it has its blobs
-        assert run.is_alive()
-        time.sleep(1e-4)
-    workspace.ResetWorkspace()
-    queue.run(False)
-    run.join()
-    with pytest.raises(ValueError, match="'queue' is not in the workspace"):
-        workspace.RunPlan(plan)
-
-
-def test_no_more_than_so_many_are_kept(compilations: list[str]) -> None:
-    plans = [plan_of(fill(k, name=f"fill {k}"), f"plan {k}") for k in range(kept_plans.MOST + 1)]
-    before = compiled_nets()
-    for plan in plans:
-        workspace.RunPlan(plan)
-    assert compiled_nets() == before + kept_plans.MOST
-    del compilations[:]
-    for plan in reversed(plans):
-        workspace.RunPlan(plan)
-    assert compilations == ["plan 0"]
-
-
-def test_functions_of_the_users_are_not_kept(compilations: list[str]) -> None:
-    """One may refer to its own plan, in a circle that the workspace would be part of."""
-
-    class Held:
-        pass
-
-    held = Held()
-    net = core.Net("python")
-    plan = plan_of(net)
-    net.Python(lambda inputs, outputs, h=held, p=plan: None)([], [])
-    before = sum(type(thing) is Held for thing in gc.get_objects())
-    workspace.RunPlan(plan)
-    workspace.RunPlan(plan)
-    assert len(compilations) == 2
-    del held, net, plan
-    gc.collect()
-    assert sum(type(thing) is Held for thing in gc.get_objects()) == before - 1

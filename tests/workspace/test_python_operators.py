@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from caffe2op import core, workspace
+from together import together
 
 
 def run(function, inputs=(), outputs=()) -> None:
@@ -193,10 +194,6 @@ def test_runs_on_several_threads_raise_their_own_exceptions() -> None:
         except ValueError as error:
             results[threading.get_ident()] = error.args[0]
 
-    threads = [threading.Thread(target=call) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(*[call] * 4)
     assert len(results) == 4
     assert all(key == value for key, value in results.items())

@@ -7,11 +7,13 @@ import sys
 import textwrap
 import threading
 import time
+from functools import partial
 
 import numpy as np
 import pytest
 
 from caffe2op import core, workspace
+from together import together
 
 
 def counting() -> core.Net:
@@ -20,13 +22,6 @@ def counting() -> core.Net:
     net = core.Net("count")
     net.AtomicFetchAdd64(["n", "one"], ["n", "before"])
     return net
-
-
-def join(threads: list[threading.Thread]) -> None:
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
 
 
 def test_one_net_on_several_threads() -> None:
@@ -38,13 +33,13 @@ def test_one_net_on_several_threads() -> None:
             workspace.RunNet(net)
         workspace.RunNet(net, num_iter=500)
 
-    join([threading.Thread(target=many) for _ in range(4)])
+    together(*[many] * 4)
     assert workspace.FetchBlob("n") == 4 * 1000
 
 
 def test_different_plans_on_several_threads() -> None:
     plan = core.execution_step("s", counting(), num_iter=100, num_concurrent_instances=3)
-    join([threading.Thread(target=workspace.RunPlan, args=(plan,)) for _ in range(4)])
+    together(*[partial(workspace.RunPlan, plan)] * 4)
     assert workspace.FetchBlob("n") == 4 * 300
 
 
@@ -60,7 +55,7 @@ def test_creating_nets_on_several_threads_gives_one_blob_for_each_name() -> None
             ups.CountUp([f"c{i}"], f"before{i}")
         workspace.CreateNet(ups)
 
-    join([threading.Thread(target=create, args=(k,)) for k in range(4)])
+    together(*(partial(create, k) for k in range(4)))
     assert len(workspace.Blobs()) == 100
 
 

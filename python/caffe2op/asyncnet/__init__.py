@@ -1,5 +1,10 @@
 """AsyncNet: a net, or a graph of functions, run in dependency order on several workers.
 
+A run blocks its caller and releases the GIL; functions and Python operators take it for their
+calls. `submit` and whatever describes a net or its runs return at once. Wrong arguments are a
+TypeError or ValueError before anything runs; what an operator raises is raised by the run that it
+was in, with a note that names it; a deadline is a TimeoutError, a stopped run a CancelledError.
+
 Imports go one way:
 
     deadline -> future -> threads
@@ -30,3 +35,7 @@ __all__ = [
     "RunFuture",
     "TimeObserver",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -164,6 +164,7 @@ class AsyncNet:
 
     @property
     def name(self) -> str:
+        """The net's name, which errors, reports and traces give."""
         return self._program.name
 
     @property

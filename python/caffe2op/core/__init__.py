@@ -1,6 +1,12 @@
 """Definitions of operators, nets and plans, under the names that Caffe2's users know.
 
-Nothing here runs anything: `workspace` does.
+Nothing here runs anything: `workspace` does. So nothing here waits, and the GIL is kept. An object
+under construction is for one thread at a time; scopes belong to the thread that opened them.
+
+Errors: an object of the wrong type is a TypeError; what contradicts itself, or a schema, is a
+ValueError that names the net, step or operator; an operator type or a field that does not exist is
+an AttributeError (from a constructor a TypeError) that names the nearest one. Nothing has changed
+then.
 """
 
 from caffe2op.core.defs import (
@@ -42,3 +48,7 @@ __all__ = [
     "execution_step",
     "register_operator",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -65,6 +65,7 @@ class Net:
         self._seen = (0, 0)
 
     def Name(self) -> str:
+        """Its name, unique in the process unless it was made from a NetDef."""
         return self._net.name
 
     def __str__(self) -> str:
@@ -124,7 +125,8 @@ class Net:
     # ---- what comes from and goes to the outside -----------------------------------------------
 
     def AddExternalInput(self, *inputs: BlobLike) -> BlobReference | list[BlobReference]:
-        """Declare blobs that must be there before the net. Returns its reference, or theirs."""
+        """Declare blobs that must be there before the net. Returns its reference, or theirs.
+        ValueError for none, and for one that was declared before."""
         names = [str(BlobReference(i)) for i in inputs]
         if not names:
             raise ValueError("AddExternalInput needs at least one blob")
@@ -142,10 +144,12 @@ class Net:
 
     @property
     def external_inputs(self) -> list[BlobReference]:
+        """Blobs that must be there before the net runs, in the order in which they were named."""
         return [BlobReference(name, self) for name in self._net.external_input]
 
     @property
     def external_outputs(self) -> list[BlobReference]:
+        """Blobs that the net was declared to produce."""
         return [BlobReference(name, self) for name in self._net.external_output]
 
     # ---- operators ---------------------------------------------------------------------------
@@ -163,7 +167,9 @@ class Net:
 
     def Python(self, f: Callable[[list[Any], list[Any]], Any]) -> Callable[..., Any]:
         """An operator that calls f(inputs, outputs) when it runs: `net.Python(f)(ins, outs)`.
-        What f is given: operators/python_op.py."""
+        f gets two lists of workspace.BlobView, and may return False to report failure; what it
+        raises is raised by the run. It is called with the GIL, on whichever thread runs the
+        operator. TypeError when f cannot be called."""
         if not callable(f):
             raise TypeError(f"f must be a function of (inputs, outputs), got {f!r}")
 

@@ -26,6 +26,7 @@ class Plan:
             )
 
     def Name(self) -> str:
+        """Its name, which errors give."""
         return self._plan.name
 
     def __str__(self) -> str:
@@ -36,9 +37,11 @@ class Plan:
         return self._plan
 
     def Nets(self) -> list[Net]:
+        """The nets that its steps may name, in the order in which they came."""
         return list(self._nets.values())
 
     def Steps(self) -> list[ExecutionStep]:
+        """Its steps, in the order in which they run."""
         return list(self._steps)
 
     def AddNets(self, nets: Iterable[Net]) -> None:
@@ -53,15 +56,17 @@ class Plan:
         self._plan.network = [net.Proto() for net in all_nets.values()]
 
     def AddNet(self, net: Net) -> None:
-        """Add one net that steps may name."""
+        """Add one net that steps may name. Errors as those of AddNets."""
         self.AddNets([net])
 
     def AddStep(self, step: ExecutionStep) -> None:
-        """Add a step after those there are, with its nets. The step can no longer be changed."""
+        """Add a step after those there are, with its nets. The step can no longer be changed.
+        TypeError for what is no step, ValueError for one that contradicts itself or has a net
+        whose name another one has; nothing is added then."""
         if not isinstance(step, ExecutionStep):
             raise TypeError(f"plan {self.Name()!r}: expected a core.ExecutionStep, got {step!r}")
         check_step(step.Proto())
         self.AddNets(step.Nets())
-        step.mark_used()
+        step._mark_used()
         self._steps.append(step)
         self._plan.execution_step.append(step.Proto())

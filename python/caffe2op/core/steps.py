@@ -36,7 +36,10 @@ MOST_MS = 10**12  # thirty years; in nanoseconds it fits 64 bits
 
 
 class ExecutionStep:
-    """A step under construction."""
+    """A step under construction: `nets` to begin with, which run `num_iter` times.
+
+    TypeError for a name or a net that is none; every method that changes it raises ValueError, with
+    nothing changed, where that would contradict another field, or the step is in use already."""
 
     def __init__(
         self, name: str, nets: Net | Iterable[Net] | None = None, num_iter: int | None = None
@@ -48,12 +51,13 @@ class ExecutionStep:
         self._substeps: list[ExecutionStep] = []
         self._used = False
         given: Any = nets if nets is not None else ()
-        for net in [given] if isinstance(given, Net) else given:
+        for net in given if isinstance(given, Iterable) else [given]:
             self.AddNet(net)
         if num_iter is not None:
             self.SetIter(num_iter)
 
     def Name(self) -> str:
+        """Its name, which errors give."""
         return self._step.name
 
     def __str__(self) -> str:
@@ -64,12 +68,15 @@ class ExecutionStep:
         return self._step
 
     def HasNets(self) -> bool:
+        """Whether it runs nets."""
         return bool(self._step.network)
 
     def HasSubsteps(self) -> bool:
+        """Whether it runs other steps."""
         return bool(self._substeps)
 
     def Substeps(self) -> list[ExecutionStep]:
+        """The steps that it runs, in order."""
         return list(self._substeps)
 
     def Nets(self) -> list[Net]:
@@ -110,31 +117,38 @@ class ExecutionStep:
         if substep is self:
             raise ValueError(f"step {self.Name()!r} cannot be a substep of itself")
         check_step(substep.Proto())
-        substep.mark_used()
+        substep._mark_used()
         self._substeps.append(substep)
         self._step.substep.append(substep.Proto())
 
     # ---- how it runs ---------------------------------------------------------------------------
 
     def SetIter(self, num_iter: int) -> None:
+        """Run the children so many times; 0: never."""
         self._set(num_iter=num_iter)
 
     def SetShouldStopBlob(self, blob: BlobLike) -> None:
+        """Run until this scalar bool is true, looked at after each child."""
         self._set(should_stop_blob=str(BlobReference(blob)))
 
     def SetOnlyOnce(self, only_once: bool) -> None:
+        """One iteration, which the stop blob can cut short."""
         self._set(only_once=only_once)
 
     def SetConcurrentSubsteps(self, concurrent_substeps: bool) -> None:
+        """Run the substeps at the same time."""
         self._set(concurrent_substeps=concurrent_substeps)
 
     def SetNumConcurrentInstances(self, num_concurrent_instances: int) -> None:
+        """Run so many copies of the children at the same time."""
         self._set(num_concurrent_instances=num_concurrent_instances)
 
     def SetCreateWorkspace(self, create_workspace: bool) -> None:
+        """Give the step blobs of its own, empty whenever it starts."""
         self._set(create_workspace=create_workspace)
 
     def RunEveryMillis(self, interval: int) -> None:
+        """Run beside the sibling steps every `interval` milliseconds, until they end."""
         self._set(run_every_ms=interval)
 
     def SetReportNet(self, report_net: Net, report_interval: int) -> None:
@@ -167,11 +181,11 @@ class ExecutionStep:
                 "no longer be changed"
             )
 
-    def mark_used(self) -> None:
+    def _mark_used(self) -> None:
         """From now on the step cannot be changed: a step or a plan has it."""
         self._used = True
         for substep in self._substeps:
-            substep.mark_used()
+            substep._mark_used()
 
 
 def add_net(nets: dict[str, Net], net: Net, where: str) -> None:
@@ -247,8 +261,13 @@ def execution_step(
     create_workspace: bool = False,
     run_every_ms: int | None = None,
 ) -> ExecutionStep:
-    """A step over one or several nets, or one or several steps; the table above says what the
-    rest means."""
+    """A step over one or several nets, or one or several steps.
+
+    The rest are fields of the step: see caffe2op.core.ExecutionStep's setters of those names.
+    report_net and report_interval go together. ValueError, naming the step, for fields that
+    contradict each other, for nets and steps mixed, and for two nets of one name; TypeError for
+    what is neither net nor step.
+    """
     step = ExecutionStep(default_name)
     if should_stop_blob is not None:
         step.SetShouldStopBlob(should_stop_blob)
@@ -271,7 +290,7 @@ def execution_step(
     if report_net is not None and report_interval is not None:
         step.SetReportNet(report_net, report_interval)
     given: Any = steps_or_nets
-    for child in [given] if isinstance(given, ExecutionStep | Net) else given:
+    for child in given if isinstance(given, Iterable) else [given]:
         if isinstance(child, ExecutionStep):
             step.AddSubstep(child)
         else:

@@ -25,6 +25,7 @@ from caffe2op.atomics.shared import SharedArray
 from caffe2op.examples import mlp_training
 from caffe2op.examples.datasets import Images
 from caffe2op.examples.mlp_training import Curve, Settings
+from caffe2op.examples.own_workspace import own_workspace
 from caffe2op.model_helper import ModelHelper
 
 Array = npt.NDArray[Any]
@@ -82,7 +83,7 @@ def _train(data: Images, settings: Settings, synchronous: bool) -> Curve:
 
 def _arrays(data: Images, settings: Settings, synchronous: bool) -> dict[str, Array]:
     """Everything shared, with its first values."""
-    with mlp_training.own_workspace():
+    with own_workspace("mlp"):
         parts = settings.replicas if synchronous else 1
         arrays = mlp_training.share(data, settings, parts)
         first = mlp_training.replica(0, settings)

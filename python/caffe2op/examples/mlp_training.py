@@ -18,8 +18,7 @@ a plan runs them side by side.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -29,6 +28,7 @@ import numpy.typing as npt
 from caffe2op import brew, core, optimizer, workspace
 from caffe2op.core.gradients import Gradient
 from caffe2op.examples.datasets import Images
+from caffe2op.examples.own_workspace import own_workspace
 from caffe2op.model_helper import ModelHelper
 
 Array = npt.NDArray[Any]
@@ -182,19 +182,6 @@ def summed(net: core.Net, models: Sequence[ModelHelper]) -> dict[core.BlobRefere
 # ---- training -----------------------------------------------------------------------------------
 
 
-@contextmanager
-def own_workspace() -> Iterator[None]:
-    """A workspace for the time of one training."""
-    before = workspace.CurrentWorkspace()
-    workspace.SwitchWorkspace("mlp", True)
-    workspace.ResetWorkspace()
-    try:
-        yield
-    finally:
-        workspace.ResetWorkspace()
-        workspace.SwitchWorkspace(before)
-
-
 def accuracy(data: Images, parameters: Sequence[Array]) -> float:
     """On the held-out rows, in NumPy."""
     h = data.x_test
@@ -224,7 +211,7 @@ def follow(
 def train_sync(data: Images, settings: Settings) -> Curve:
     """Replicas that wait for each other. Blocks. ValueError for a batch that cannot be divided."""
     settings.check(data)
-    with own_workspace():
+    with own_workspace("mlp"):
         share(data, settings, settings.replicas)
         whole = joined(replicas(settings, scale=1 / settings.replicas), settings)
         workspace.RunNetOnce(whole.param_init_net)
@@ -255,7 +242,7 @@ def async_models(settings: Settings, mutex: str | None = None) -> list[ModelHelp
 def train_async(data: Images, settings: Settings) -> Curve:
     """Replicas that do not wait. Blocks. ValueError as train_sync."""
     settings.check(data)
-    with own_workspace():
+    with own_workspace("mlp"):
         share(data, settings, 1)
         models = async_models(settings)
         for model in models:

@@ -4,6 +4,10 @@
 `interop.torch`, `interop.tensorflow` and `interop.jax` put a model's parameters there, and turn a
 module or a function into an operator of a net. Each imports its library when it is first asked
 for; nothing else of this package does.
+
+Nothing here waits for others. What moves values releases the GIL while it does. Parameters of
+another dtype, shape or name than the store's are a TypeError, ValueError or KeyError, with nothing
+changed.
 """
 
 from __future__ import annotations
@@ -13,9 +17,9 @@ from typing import Any
 
 from caffe2op.interop.parameters import SharedParameters
 
-__all__ = ["SharedParameters"]
-
 _LIBRARIES = ("jax", "tensorflow", "torch")
+
+__all__ = ["SharedParameters"]
 
 
 def __getattr__(name: str) -> Any:
@@ -25,4 +29,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_LIBRARIES])
+    return sorted([*__all__, *_LIBRARIES])

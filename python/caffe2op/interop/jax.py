@@ -19,6 +19,10 @@ from caffe2op.operators.schema import PythonFunction
 __all__ = ["as_operator", "push", "share", "tree"]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def _by_name(pytree: Any) -> dict[str, Any]:
     leaves, _ = jax.tree_util.tree_flatten_with_path(pytree)
     return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}

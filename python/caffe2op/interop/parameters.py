@@ -97,7 +97,7 @@ class SharedParameters(Mapping[str, AtomicArray]):
 
     def copy(self) -> dict[str, npt.NDArray[Any]]:
         """The values now, as arrays of their own. Each element is read whole, all of them not at
-        one moment."""
+        one moment. Releases the GIL."""
         return {
             name: view.gather(np.arange(view.size).reshape(view.shape))
             for name, view in self._views.items()

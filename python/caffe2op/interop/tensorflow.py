@@ -20,6 +20,10 @@ from caffe2op.operators.schema import PythonFunction
 __all__ = ["as_operator", "pull", "push", "share"]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def _names(variables: Sequence[Any]) -> list[str]:
     # The place makes the name unique, and is the same in every process that builds the model.
     return [f"{k}/{getattr(v, 'path', v.name)}" for k, v in enumerate(variables)]

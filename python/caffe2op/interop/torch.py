@@ -20,6 +20,11 @@ from caffe2op.operators.schema import PythonFunction
 
 __all__ = ["AtomicSGD", "as_operator", "bind", "share"]
 
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 M = TypeVar("M", bound=nn.Module)
 
 

@@ -2,6 +2,9 @@
 
 `SharedSGDClassifier` and `SharedSGDRegressor` are scikit-learn estimators and need it, the extra
 `sklearn`; it is imported when one of them is first asked for. `Trainer` needs NumPy only.
+
+Training blocks, without the GIL but for its preparations, and Ctrl-C ends it. ValueError for a
+setting that is not accepted, and, of the estimators, for weights that are not finite any more.
 """
 
 from __future__ import annotations
@@ -36,4 +39,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

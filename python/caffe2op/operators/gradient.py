@@ -15,8 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from caffe2op.operators import schema
-
 if TYPE_CHECKING:
     from caffe2op.core.defs import OperatorDef
     from caffe2op.core.names import BlobReference
@@ -116,8 +114,3 @@ def maker_of(op: OperatorDef) -> Maker | None:
     if op.type not in _makers:
         raise NoGradientError("has no gradient")
     return _makers[op.type]
-
-
-def has_gradient(op: OperatorDef) -> bool:
-    """Whether the operator can be differentiated, or need not be."""
-    return op.type in _makers and schema.is_registered(op.type)

@@ -49,6 +49,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 # ---- workspaces -------------------------------------------------------------------------------
 
 
@@ -70,7 +74,7 @@ def ResetWorkspace() -> bool:
 
 
 def RegisteredOperators() -> list[str]:
-    """Every operator type, sorted."""
+    """Every operator type, those of register_operator among them, sorted."""
     return schema.registered()
 
 
@@ -78,7 +82,7 @@ def RegisteredOperators() -> list[str]:
 
 
 def CreateBlob(name: BlobLike) -> bool:
-    """Add an empty blob, unless it is there already."""
+    """Add an empty blob, unless it is there already. TypeError for a name that is none."""
     current.workspace.create_blob(name)
     return True
 
@@ -117,7 +121,7 @@ def FetchBlob(name: BlobLike) -> Any:
 
 
 def FetchBlobs(names: Iterable[BlobLike]) -> list[Any]:
-    """FetchBlob of each."""
+    """FetchBlob of each, one after the other: not all at one moment."""
     return [FetchBlob(name) for name in _several(names)]
 
 
@@ -164,17 +168,18 @@ def RunNet(name: str | NetLike, num_iter: int = 1, allow_fail: bool = False) -> 
 
 
 def RunNetOnce(net: NetLike) -> bool:
-    """Check, build and run a net without keeping it; its output blobs stay."""
+    """Check, build and run a net without keeping it; its output blobs stay. Raises what CreateNet
+    and RunNet do; returns True."""
     return current.workspace.run_once(net)
 
 
 def RunOperatorOnce(operator: OperatorDef) -> bool:
-    """Check and run one operator."""
+    """Check and run one operator. Raises what RunNetOnce does, TypeError for what is none."""
     return current.workspace.run_operators([operator])
 
 
 def RunOperatorsOnce(operators: Iterable[OperatorDef]) -> bool:
-    """Check and run operators one after the other."""
+    """RunOperatorOnce of each: one is checked when those before it have run."""
     return current.workspace.run_operators(operators)
 
 

@@ -43,6 +43,7 @@ class BlobView:
 
     @property
     def name(self) -> str:
+        """The blob's name."""
         return self._open().name
 
     @property
@@ -55,10 +56,12 @@ class BlobView:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The tensor's shape; TypeError for a blob that is none."""
         return self._array().shape
 
     @property
     def dtype(self) -> Any:
+        """The tensor's NumPy dtype; TypeError for a blob that is none."""
         return self._array().dtype
 
     def _array(self) -> Array:
@@ -91,7 +94,7 @@ class BlobView:
 
     init = reshape
 
-    def close(self) -> None:
+    def _close(self) -> None:
         """End the call."""
         self._blob = None
 
@@ -118,7 +121,7 @@ class PythonOperator:
             result = self._function(inputs, outputs)
         finally:
             for view in (*inputs, *outputs):
-                view.close()
+                view._close()
         # Only a bool can say no: None, 0 or an empty list are what functions happen to return.
         failed = isinstance(result, bool | np.bool_) and not result
         return int(lib.C2_FAILED if failed else lib.C2_OK)

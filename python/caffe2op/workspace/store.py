@@ -63,7 +63,8 @@ def net_def(net: NetLike) -> NetDef:
 
 
 class Workspace:
-    """Blobs and nets by name."""
+    """Blobs and nets by name: what AsyncNet's `workspace` takes. The functions of
+    `caffe2op.workspace` act on the current one. Methods may be called from any thread."""
 
     def __reduce__(self) -> NoReturn:
         raise not_pickled(self, "feed what FetchBlob gives to a workspace of the other process")
@@ -81,6 +82,7 @@ class Workspace:
         return sorted(self._blobs)
 
     def has(self, name: BlobLike) -> bool:
+        """Whether the blob is there, empty or not."""
         return blob_name(name) in self._blobs
 
     def blob(self, name: BlobLike) -> Blob:
