@@ -1,12 +1,29 @@
 """Each test has the default workspace to itself, empty; and Ctrl-C, which a shell without job
-control has ignored by what it starts in the background."""
+control has ignored by what it starts in the background.
+
+`pytest --parallel-threads 3` (pytest-run-parallel) calls each test on three threads at once. Left
+to one thread are those that work in this workspace by the names of its blobs, as all of the folders
+of ALONE do, or that start processes, measure time or read the whole process; single tests of other
+folders are marked `thread_unsafe` where they stand.
+"""
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from caffe2op import workspace
+
+HERE = Path(__file__).parent
+ALONE = {"operators", "workspace", "examples", "fuzz", "proof"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    parts = item.path.relative_to(HERE).parts if HERE in item.path.parents else ()
+    if len(parts) == 1 or (parts and parts[0] in ALONE):
+        item.add_marker(pytest.mark.thread_unsafe)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -61,6 +61,7 @@ def test_submitted_runs_have_blobs_of_their_own() -> None:
     made.close()
 
 
+@pytest.mark.thread_unsafe
 def test_updated_blobs_are_shared_and_others_by_name() -> None:
     net = core.Net("count")
     net.AtomicFetchAdd64(["total", "one"], ["total", "before"])

@@ -64,6 +64,7 @@ def test_every_method_is_like_the_twin(
     assert method in ("auto", report.method) or n == 0
 
 
+@pytest.mark.thread_unsafe
 @pytest.mark.parametrize("dtype", ["int16", "int64", "float32", "float64"])
 @pytest.mark.parametrize("slots", [1000, 300_000])
 @pytest.mark.parametrize("method", METHODS)

@@ -91,6 +91,7 @@ def killed_owner(request: pytest.FixtureRequest) -> Any:
         worker.kill()
 
 
+@pytest.mark.thread_unsafe
 def test_the_next_one_is_told_and_holds_it(killed_owner: Any) -> None:
     lock, worker, plain = killed_owner
     mutex = lock.mutex()
@@ -107,6 +108,7 @@ def test_the_next_one_is_told_and_holds_it(killed_owner: Any) -> None:
         pass
 
 
+@pytest.mark.thread_unsafe
 @pytest.mark.parametrize("heirs", ["thread", "fork"])
 def test_one_of_those_who_wait_is_told(killed_owner: Any, heirs: str) -> None:
     lock, worker, _ = killed_owner
@@ -124,6 +126,7 @@ def test_one_of_those_who_wait_is_told(killed_owner: Any, heirs: str) -> None:
         assert lock.array[0] == 0
 
 
+@pytest.mark.thread_unsafe
 def test_one_who_only_tries_is_told_too(killed_owner: Any) -> None:
     lock, worker, _ = killed_owner
     mutex = lock.mutex()

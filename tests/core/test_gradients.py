@@ -13,6 +13,8 @@ from caffe2op import core, workspace
 from caffe2op.operators import gradient, schema
 from caffe2op.operators.gradient import GradientSlice
 
+pytestmark = pytest.mark.thread_unsafe  # blobs of one workspace, by name
+
 Array = np.ndarray[Any, Any]
 Build = Callable[[core.Net], Any]
 

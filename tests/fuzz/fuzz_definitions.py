@@ -5,6 +5,7 @@ Refused definitions must leave the workspace as it was: the same blobs, the same
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import fields
 from typing import Any
 
@@ -177,7 +178,7 @@ def nets(made: NetDef, run: bool) -> None:
     """Created, run, run in dependency order: whatever is wrong is said."""
     fresh()
     before = workspace.Blobs()
-    with alarm(0.3):
+    with suppress(Alarm), alarm(0.3):
         created = attempt(lambda: workspace.CreateNet(made), KNOWN)
         if created.error is not None:
             assert workspace.Blobs() == before
@@ -200,11 +201,12 @@ def plan_definitions(made: PlanDef) -> None:
     """Run for a moment: plans that would run for ever end by the alarm, with all their threads."""
     fresh()
     before = workspace.Blobs()
-    with alarm(0.1):
-        ran = attempt(lambda: workspace.RunPlan(made), KNOWN)
+    error = None
+    with suppress(Alarm), alarm(0.1):
+        error = attempt(lambda: workspace.RunPlan(made), KNOWN).error
     # What is wrong with a definition is a TypeError or ValueError, and comes before anything runs.
-    if isinstance(ran.error, KeyError | IndexError):
-        raise AssertionError from ran.error
+    if isinstance(error, KeyError | IndexError):
+        raise AssertionError from error
     assert set(before) <= set(workspace.Blobs())
 
 
@@ -248,7 +250,7 @@ def builders(what: str, first: Any, second: Any, number: Any) -> None:
 def workspaces(first: Any, second: Any, number: Any) -> None:
     """The functions of the workspace, given anything."""
     fresh()
-    with alarm(1):
+    with suppress(Alarm), alarm(1):
         for call in (
             lambda: workspace.FeedBlob(first, second),
             lambda: workspace.FeedBlob("b", first),

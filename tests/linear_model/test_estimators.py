@@ -18,6 +18,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from caffe2op.linear_model import SharedSGDClassifier, SharedSGDRegressor
 
 
+@pytest.mark.thread_unsafe
 @parametrize_with_checks(
     [
         SharedSGDClassifier(),

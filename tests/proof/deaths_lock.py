@@ -28,6 +28,7 @@ WORKERS = 3
 IDLE, ACQUIRING, HOLDING, RELEASING = range(4)
 DOING = ["between", "acquiring or waiting", "holding", "releasing or handing over"]
 CHANGES, AGAIN, TOLD, TOLD_AT = range(4)  # the words: two that agree, and what heirs wrote
+STATED, BUSY = 0.05, 2.0  # seconds to a take-over: as a rule, and on a machine with other work
 PID = (1 << 22) - 1  # of an owner's name (csrc/platform_linux.c)
 
 
@@ -89,6 +90,13 @@ class Scene:
     def await_heir(self, told: int, killed: int) -> None:
         fleet.await_("a heir of a dead owner", lambda: self.words[TOLD] > told)
         self.take_over.append((int(self.words[TOLD_AT]) - killed) / 1e9)
+
+    def check_times(self) -> None:
+        """Of the take-overs: the half of them within what is stated and a little, all before the
+        system's own delays could be taken for a lock that nobody inherits."""
+        took = sorted(self.take_over)
+        assert took[len(took) // 2] < 1.2 * STATED, took
+        assert took[-1] < BUSY, took[-5:]
 
     def check_changes(self) -> None:
         """Takes part itself, under the mutex, so that the two counts belong together."""

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 from linearizability import linearization
 from recorder import Recording, record
-from subjects import BROKEN, REAL, Subject
+from subject import Subject
+from subjects import BROKEN, REAL
 from table import Row
 
 from caffe2op import workspace

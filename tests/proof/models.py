@@ -10,7 +10,7 @@ from typing import Any
 from linearizability import ILLEGAL, Model, Operation
 
 OK, BUSY, TOLD = 1, 0, 2  # of a lock: taken, not taken, taken from a dead owner
-CLOSED = -1  # of a queue
+CLOSED, EMPTY, FULL = -1, -2, 3  # of a queue; the last two: when one's patience was at an end
 
 
 def _legal(op: Operation, result: int, state: Any) -> Any:
@@ -86,12 +86,14 @@ def bounded_queue(capacity: int) -> Model:
             case "put", (item, _) if op.pending or op.result == OK:
                 put = not closed and len(items) < capacity
                 return (closed, (*items, item)) if put else ILLEGAL
+            case "put", _ if op.result == FULL:
+                return state if not closed and len(items) == capacity else ILLEGAL
             case "put", _:
                 return state if closed else ILLEGAL
             case "take", _ if items:
                 return _legal(op, items[0], (closed, items[1:]))
             case "take", _:
-                return _legal(op, CLOSED, state) if closed else ILLEGAL
+                return _legal(op, CLOSED if closed else EMPTY, state)
         raise AssertionError(op)
 
     return Model((False, ()), step)

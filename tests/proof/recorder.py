@@ -22,7 +22,7 @@ from functools import partial
 
 import fleet
 from linearizability import NEVER, Operation
-from subjects import Call, Subject
+from subject import Call, Subject
 
 _BEGAN, _KIND, _OBJECT, _FIRST, _SECOND, _RESULT, _ENDED = range(7)
 

@@ -103,6 +103,7 @@ def fuzz(sizes: Sizes) -> Iterator[Row]:
 def deaths(sizes: Sizes) -> Iterator[Row]:
     """Processes killed with SIGKILL at random moments."""
     scene = deaths_lock.kill(sizes.pick(300, 4500))
+    scene.check_times()
     took = np.percentile(scene.take_over, [50, 99, 100]) * 1e3
     where = ", ".join(f"{many:,} {doing}" for doing, many in scene.doing_when_killed.most_common())
     yield Row(

@@ -1,54 +1,25 @@
 """The objects whose histories are recorded: how a worker uses each, and what model it must follow.
 
 Next to each real object stands its broken twin: an update that is not atomic, a lock that admits
-two, a queue that gives an item twice. The checker has to refuse the twins' histories; where it
-does not, it would not have found the fault in the real ones.
+two. The checker has to refuse the twins' histories; where it
+does not, it would not have found the fault in the real ones. Queues are in queues.py.
 """
 
 from __future__ import annotations
 
 import os
 import random
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import fleet
 import models
 import numpy as np
-from linearizability import Model
+import queues
+from subject import Call, Perform, Subject, meet, names, one_operator
 
 from caffe2op import core, workspace
 from caffe2op.atomics import AtomicArray, AtomicBool, Mutex, OwnerDiedError
-
-
-@dataclass(slots=True)
-class Call:
-    kind: str
-    object: int = 0
-    first: int = 0
-    second: int = 0
-    result: int = 0  # once it was made
-
-
-Perform = Callable[[Call], int]
-
-
-@dataclass
-class Subject:
-    """`make(workers)` gives what each worker performs its calls with; `script` what it calls, an
-    endless stream that may look at the result of the call before."""
-
-    name: str
-    kinds: list[str]
-    model: Model
-    make: Callable[[int], list[Perform]]
-    script: Callable[[random.Random, int, int], Iterator[Call]]
-    objects: int = 1
-    processes: bool = True  # it can be shared by processes
-    told_of_deaths: bool = False
-
 
 # ---- words ----------------------------------------------------------------------------------
 
@@ -99,20 +70,11 @@ def _torn_words(workers: int) -> list[Perform]:
 
     def fetch_add(index: int, value: int) -> int:
         before = words.load(index)
-        _meet(inside)
+        meet(inside)
         words.store(index, before + value)
         return before
 
     return [_perform_on_words(words, fetch_add)] * workers
-
-
-def _meet(inside: AtomicArray) -> None:
-    """Wait for another worker to be here too, but not for ever."""
-    inside.fetch_add(0, 1)
-    end = time.monotonic() + 0.005
-    while inside.load(0) < 2 and time.monotonic() < end:
-        os.sched_yield()
-    inside.fetch_sub(0, 1)
 
 
 def _bulk_words(workers: int) -> list[Perform]:
@@ -174,7 +136,7 @@ def _torn_flags(workers: int) -> list[Perform]:
 
     def set_if(condition: int) -> bool:
         was = flag.load()
-        _meet(inside)
+        meet(inside)
         if condition:
             flag.store(True)
         return bool(condition) and not was
@@ -223,7 +185,7 @@ class _LockForTwo:
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         while True:
             if self._held.fetch_add(0, 1) < 2:
-                _meet(self._inside)
+                meet(self._inside)
                 return True
             self._held.fetch_sub(0, 1)
             if not blocking or timeout >= 0:
@@ -241,16 +203,6 @@ def _locks_for_two(workers: int) -> list[Perform]:
 # ---- operators ------------------------------------------------------------------------------
 
 _COUNTER_KINDS = ["fetch_add", "load", "exchange"]
-_names = iter(range(1 << 62))
-
-
-def _nets(prefix: str, build: Callable[[core.Net, str], object]) -> tuple[str, str]:
-    """A net of one operator, made in the current workspace, and the blob of its result."""
-    name = f"{prefix}_{next(_names)}"
-    net = core.Net(name)
-    build(net, f"{name}_result")
-    workspace.CreateNet(net)
-    return name, f"{name}_result"
 
 
 def _counter_script(rng: random.Random, number: int, calls: int) -> Iterator[Call]:
@@ -261,19 +213,19 @@ def _counter_script(rng: random.Random, number: int, calls: int) -> Iterator[Cal
 
 def _counters(workers: int) -> list[Perform]:
     """CountUp is fetch_add(1), RetrieveCount load, ResetCounter exchange."""
-    blob = f"counter_{next(_names)}"
+    blob = f"counter_{next(names)}"
     workspace.RunOperatorOnce(core.CreateOperator("CreateCounter", [], [blob], init_count=0))
 
     def worker() -> Perform:
-        up = _nets("up", lambda net, out: net.CountUp(blob, out))
-        count = _nets("count", lambda net, out: net.RetrieveCount(blob, out))
+        up = one_operator("up", lambda net, out: net.CountUp(blob, out))
+        count = one_operator("count", lambda net, out: net.RetrieveCount(blob, out))
         resets: dict[int, tuple[str, str]] = {}
 
         def perform(call: Call) -> int:
             if call.kind == "exchange":  # the value is an argument of the operator: a net for each
                 name, out = resets.setdefault(
                     call.first,
-                    _nets(
+                    one_operator(
                         "reset", lambda net, out: net.ResetCounter(blob, out, init_count=call.first)
                     ),
                 )
@@ -290,14 +242,14 @@ def _counters(workers: int) -> list[Perform]:
 def _fetch_add_operators(workers: int) -> list[Perform]:
     """AtomicFetchAdd64 under its mutex, on memory that processes share."""
     total = fleet.shared(1)
-    blob, mutex, one = (f"{name}_{next(_names)}" for name in ("total", "mutex", "one"))
+    blob, mutex, one = (f"{name}_{next(names)}" for name in ("total", "mutex", "one"))
     workspace.ShareBlob(blob, total)
     workspace.FeedBlob(one, np.int64(1))
     workspace.RunOperatorOnce(core.CreateOperator("CreateMutex", [], [mutex]))
 
     def worker(number: int) -> Perform:
         with_mutex = [mutex] if number % 2 else []
-        add = _nets(
+        add = one_operator(
             "add", lambda net, out: net.AtomicFetchAdd64([*with_mutex, blob, one], [blob, out])
         )
         words = AtomicArray(total)
@@ -318,67 +270,6 @@ def _add_script(rng: random.Random, number: int, calls: int) -> Iterator[Call]:
         yield Call(rng.choice(["fetch_add", "load"]), 0, 1)
 
 
-# ---- queues ---------------------------------------------------------------------------------
-
-CAPACITY = 3
-_QUEUE_KINDS = ["put", "take", "close"]
-
-
-def _queue_script(rng: random.Random, number: int, calls: int) -> Iterator[Call]:
-    """The last worker closes; until then half put and half take, so that none waits for ever."""
-    for turn in range(calls - 1):
-        putter = number % 2 == 0
-        call = Call("put", 0, (number + 1) * 100_000 + turn) if putter else Call("take")
-        yield call
-        if call.result == (models.BUSY if putter else models.CLOSED):
-            return
-        if number == 0 and turn == calls * 3 // 4:
-            yield Call("close")
-
-
-def _queues(workers: int, again: bool = False) -> list[Perform]:
-    queue = f"queue_{next(_names)}"
-    workspace.RunOperatorOnce(
-        core.CreateOperator("CreateBlobsQueue", [], [queue], capacity=CAPACITY, num_blobs=1)
-    )
-    given_again: list[int] = []
-
-    def worker() -> Perform:
-        item, full, taken, empty = (
-            f"{name}_{next(_names)}" for name in ("item", "full", "taken", "empty")
-        )
-        workspace.FeedBlob(item, np.int64(0))
-        put = _nets("put", lambda net, _: net.SafeEnqueueBlobs([queue, item], [item, full]))[0]
-        take = _nets("take", lambda net, _: net.SafeDequeueBlobs([queue], [taken, empty]))[0]
-        close = _nets("close", lambda net, _: net.CloseBlobsQueue([queue], []))[0]
-
-        def perform(call: Call) -> int:
-            if call.kind == "put":
-                workspace.FeedBlob(item, np.int64(call.first))
-                workspace.RunNet(put)
-                return models.BUSY if workspace.FetchBlob(full) else models.OK
-            if call.kind == "close":
-                workspace.RunNet(close)
-                return 0
-            if again and given_again:
-                return given_again.pop()
-            workspace.RunNet(take)
-            if workspace.FetchBlob(empty):
-                return models.CLOSED
-            found = int(workspace.FetchBlob(taken))
-            if again and found % 20 == 0:
-                given_again.append(found)
-            return found
-
-        return perform
-
-    return [worker() for _ in range(workers)]
-
-
-def _queues_that_give_again(workers: int) -> list[Perform]:
-    return _queues(workers, again=True)
-
-
 REAL = [
     Subject("AtomicArray", _WORD_KINDS, models.word, _words, _word_script, WORDS),
     Subject("AtomicArray, bulk", _WORD_KINDS, models.word, _bulk_words, _word_script, WORDS),
@@ -393,26 +284,12 @@ REAL = [
         _counter_script,
         processes=False,
     ),
-    Subject(
-        "blobs queue",
-        _QUEUE_KINDS,
-        models.bounded_queue(CAPACITY),
-        _queues,
-        _queue_script,
-        processes=False,
-    ),
+    *queues.REAL,
 ]
 
 BROKEN = [
     Subject("a fetch_add of two steps", _WORD_KINDS, models.word, _torn_words, _word_script, WORDS),
     Subject("a set_if of two steps", _FLAG_KINDS, models.flag, _torn_flags, _claim_script),
     Subject("a lock that admits two", _LOCK_KINDS, models.lock, _locks_for_two, _lock_script),
-    Subject(
-        "a queue that gives an item twice",
-        _QUEUE_KINDS,
-        models.bounded_queue(CAPACITY),
-        _queues_that_give_again,
-        _queue_script,
-        processes=False,
-    ),
+    *queues.BROKEN,
 ]

@@ -32,9 +32,7 @@ def test_killed_around_a_mutex() -> None:
     scene = deaths_lock.kill(KILLS * 2)
     assert scene.deaths == sum(scene.doing_when_killed.values()) == KILLS * 2
     assert scene.words[deaths_lock.TOLD] >= len(scene.take_over) > 0
-    # About 50 ms are stated; the rest is for a machine that has other work.
-    assert float(np.median(scene.take_over)) < 0.06
-    assert max(scene.take_over) < 2
+    scene.check_times()
 
 
 def test_stopped_owners_are_not_robbed() -> None:

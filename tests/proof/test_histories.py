@@ -7,7 +7,8 @@ import itertools
 
 import histories
 import pytest
-from subjects import BROKEN, REAL, Subject
+from subject import Subject
+from subjects import BROKEN, REAL
 
 ROUNDS = 2
 

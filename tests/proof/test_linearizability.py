@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from linearizability import ILLEGAL, NEVER, Model, Operation, linearization
-from models import BUSY, CLOSED, OK, TOLD
+from models import BUSY, CLOSED, EMPTY, FULL, OK, TOLD
 
 
 def op(worker: int, kind: str, result: int, began: float, ended: float, *args: int) -> Operation:
@@ -156,6 +156,21 @@ KNOWN = {
         [op(0, "put", OK, 0, 1, 7), op(0, "put", OK, 2, 3, 8), op(1, "take", 7, 4, 5)],
         False,
     ),
+    "full, and given up": (
+        models.bounded_queue(1),
+        [op(0, "put", OK, 0, 1, 7), op(1, "put", FULL, 2, 5, 8), op(0, "take", 7, 4, 6)],
+        True,
+    ),
+    "full, though there was room": (
+        models.bounded_queue(2),
+        [op(0, "put", OK, 0, 1, 7), op(1, "put", FULL, 2, 5, 8)],
+        False,
+    ),
+    "empty, though there was an item": (
+        models.bounded_queue(1),
+        [op(0, "put", OK, 0, 1, 7), op(1, "take", EMPTY, 2, 5)],
+        False,
+    ),
     "closed, then empty": (
         models.bounded_queue(1),
         [
@@ -188,11 +203,12 @@ def test_the_order_that_is_found_is_one() -> None:
 
 
 small = st.integers(0, 2)
+QUEUE = ["put", "take", "close"]
 MODELS = {
     "word": (models.word, ["load", "store", "exchange", "fetch_add", "compare_exchange"]),
     "flag": (models.flag, ["load", "store", "test_and_set", "set_if"]),
     "lock": (models.lock, ["acquire", "try", "release", "die"]),
-    "queue": (models.bounded_queue(2), ["put", "take", "close"]),
+    "queue": (models.bounded_queue(2), QUEUE),
 }
 
 
@@ -203,7 +219,8 @@ def histories(draw: st.DrawFn, kinds: list[str]) -> list[Operation]:
         began = draw(st.integers(0, 8))
         ended = NEVER if draw(st.integers(0, 5)) == 0 else began + draw(st.integers(0, 4))
         kind = draw(st.sampled_from(kinds))
-        history.append(op(draw(small), kind, draw(small), began, ended, draw(small), draw(small)))
+        result = draw(small | st.sampled_from([CLOSED, EMPTY, FULL]) if kind in QUEUE else small)
+        history.append(op(draw(small), kind, result, began, ended, draw(small), draw(small)))
     return history
 
 

@@ -43,9 +43,9 @@ class Clock:
         deadline = Deadline(act)
         with self._changed:
             heapq.heappush(self._heap, (when, next(self._numbers), deadline))
-            if not self._running:
-                self._running = True
+            if not self._running:  # nor is it when the system gives no thread, or Ctrl-C comes here
                 threading.Thread(target=self._run, name="caffe2op-deadlines", daemon=True).start()
+                self._running = True
             elif self._heap[0][2] is deadline:
                 self._changed.notify()
         return deadline

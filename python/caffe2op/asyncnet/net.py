@@ -31,7 +31,7 @@ from caffe2op.workspace.observe import Observation, Observer
 from caffe2op.workspace.observe import events as events_of
 from caffe2op.workspace.observed import asks_for_trace
 from caffe2op.workspace.profile import Profile, profile
-from caffe2op.workspace.run import Runner, failure, new_run, on_main_thread
+from caffe2op.workspace.run import Runner, failure, new_run, on_main_thread, signalled
 from caffe2op.workspace.store import NetLike, Workspace, current, net_def
 from caffe2op.workspace.trace import Trace, chrome_trace
 
@@ -234,7 +234,9 @@ class AsyncNet:
         if status and status != lib.C2_STOPPED:
             raise failure(run, self._primary.nets)
         if run.stop:
-            raise TimeoutError(f"net {self.name!r}: the run was stopped at its deadline")
+            raise signalled() or TimeoutError(
+                f"net {self.name!r}: the run was stopped at its deadline"
+            )
 
     def submit(
         self, inputs: Mapping[str, Any] | None = None, timeout: float | None = None

@@ -160,15 +160,15 @@ class Net:
         one's own. Returns it. KeyError when workspace.CreateNet has not made the net (an observer
         is gone when that makes it again), ValueError for another name, RuntimeError during a
         run."""
-        return _created(self).add_observer(observer)
+        return find_created(self).add_observer(observer)
 
     def RemoveObserver(self, observer: Any) -> None:
         """Let it see no more. ValueError when it was not added."""
-        _created(self).remove_observer(observer)
+        find_created(self).remove_observer(observer)
 
     def NumObservers(self) -> int:
         """How many see the runs of this net; KeyError when it was not created."""
-        return int(_created(self).observed.count)
+        return int(find_created(self).observed.count)
 
     # ---- operators ---------------------------------------------------------------------------
 
@@ -254,8 +254,9 @@ class Net:
         return add_gradients(self, ys, {str(b) for b in references(stop)})
 
 
-def _created(net: Net) -> Any:
-    """The net as the current workspace runs it; which is beyond definitions, so imported late."""
-    from caffe2op.workspace.store import current
+def _nowhere(net: Net) -> Any:
+    raise KeyError(f"no net {net.Name()!r}: workspace.CreateNet has not made it")
 
-    return current.workspace.net(net)
+
+# The net as the current workspace runs it: beyond definitions, so the workspace sets it.
+find_created: Callable[[Net], Any] = _nowhere

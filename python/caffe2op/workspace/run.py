@@ -81,6 +81,16 @@ def keep_signalled(exception: BaseException) -> None:
     _signalled.append(exception)
 
 
+def signalled() -> BaseException | None:
+    """What a signal handler raised during the run that has ended on this thread, and nothing else
+    of it: the next run is not to end by it."""
+    if not _signalled or not on_main_thread():
+        return None
+    first = _signalled[0]
+    _signalled.clear()
+    return first
+
+
 def _poll_raised(kind: Any, exception: BaseException | None, trace: TracebackType | None) -> None:
     if exception is not None:
         keep_signalled(exception)
@@ -116,9 +126,12 @@ def as_it_is(message: str) -> str:
 
 
 def failure(run: Any, nets: Iterable[NetInfo], explain: Explain = as_it_is) -> BaseException:
-    """The exception for a run of these nets that failed. `explain` completes the message of a
-    failure that is no operator's."""
+    """The exception for a run of these nets that failed on this thread: what a signal handler
+    raised, or else the failure. `explain` completes the message of a failure that is no
+    operator's."""
     raised = _raised.pop(address(run), [])
+    if (by_signal := signalled()) is not None:
+        return by_signal
     net = next((found for net in nets if (found := net.find(run.net))), None)
     if run.status == lib.C2_PYTHON and raised:
         for one in raised:
@@ -187,9 +200,10 @@ class Runner:
 
     def failed(self, run: Any, result: int, allow_fail: bool) -> bool:
         """What a run comes to that ended with this status on this thread."""
+        by_signal = signalled()
         error = failure(run, self._nets, self._explain)
-        if _signalled and on_main_thread():
-            raise _signalled.pop(0)
+        if by_signal is not None:
+            raise by_signal
         if allow_fail and result == lib.C2_FAILED:
             return False
         raise error

@@ -20,6 +20,7 @@ from typing import NoReturn, TypeVar
 from caffe2op._core import locks
 from caffe2op._core.pickling import not_pickled
 from caffe2op._core.suggest import suggest
+from caffe2op.core import net as net_definitions
 from caffe2op.core.defs import ExecutionStepDef, NetDef, OperatorDef, PlanDef
 from caffe2op.core.fields import check_fields
 from caffe2op.core.names import BlobLike, BlobReference
@@ -246,3 +247,4 @@ class _Current:
 
 
 current = _Current()
+net_definitions.find_created = lambda net: current.workspace.net(net)
