@@ -54,9 +54,6 @@ int c2_stopping(const c2_context *c) {
 int c2_fail(c2_context *c, int status, const char *format, ...) {
     return c->failed = status;
 }
-int c2_python_kernel(c2_context *c) {
-    return c2_fail(c, C2_SYSTEM, "not in the model");
-}
 int c2_sparse_logistic_loss(c2_context *c) {
     return C2_OK;
 }
