@@ -1,4 +1,4 @@
-/* The seam to the operating system: all that the core needs of it, in nine functions.
+/* The seam to the operating system: all that the core needs of it, in eleven functions.
  *
  * platform_linux.c speaks futex; platform_portable.c needs POSIX threads only and serves every
  * other system (it is built and tested on Linux too). Nothing above this file has an #ifdef
@@ -54,5 +54,12 @@ int c2_os_cpus(void);
  * C2_SYSTEM with nothing changed: none of them is there, or the system does not offer it. */
 enum { C2_CPU_WORDS = 16 };
 int c2_os_stay_on(const uint64_t *mask, uint64_t *before);
+
+/* Zeroed memory for `bytes` that will be touched all over, in large pages where the system has
+ * them: the first touch of a small one costs as much as hundreds of adds, and a malloc that gives
+ * large blocks back makes every call pay for all. NULL when there is none. */
+enum { C2_LARGE_PAGE = 1 << 21 };
+void *c2_os_map(int64_t bytes);
+void c2_os_unmap(void *memory, int64_t bytes);
 
 #endif

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "cpu.h"
@@ -55,6 +56,29 @@ int c2_os_thread(void (*body)(void *), void *arg) {
     }
     if (failed) free(go);
     return failed ? C2_SYSTEM : C2_OK;
+}
+
+static size_t whole_pages(int64_t bytes) {
+    return ((size_t)bytes + C2_LARGE_PAGE - 1) & ~(size_t)(C2_LARGE_PAGE - 1);
+}
+
+/* A mapping begins at any small page: so one large page more, and what is too much goes back. */
+void *c2_os_map(int64_t bytes) {
+    const size_t size = whole_pages(bytes);
+    char *const all = mmap(NULL, size + C2_LARGE_PAGE, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (all == MAP_FAILED) return NULL;
+    const size_t before = -(uintptr_t)all % C2_LARGE_PAGE;
+    if (before) munmap(all, before);
+    munmap(all + before + size, C2_LARGE_PAGE - before);
+#ifdef MADV_HUGEPAGE
+    madvise(all + before, size, MADV_HUGEPAGE); /* advice: small pages do as well */
+#endif
+    return all + before;
+}
+
+void c2_os_unmap(void *memory, int64_t bytes) {
+    munmap(memory, whole_pages(bytes));
 }
 
 void c2_keep_loaded(const void *address) {

@@ -30,6 +30,7 @@
 
 #include "chunks.h"
 #include "dense.h"
+#include "platform.h"
 
 typedef struct call {
     c2_adds adds;
@@ -95,9 +96,18 @@ static int64_t chunk_of(int64_t n, int threads) {
  * The parts' memory does not share cache lines: 128 bytes lie in between. */
 static int reserve(call *c, int64_t bytes, int threads) {
     int n = 0;
-    while (n < threads && (c->own[n] = calloc(1, (size_t)bytes + 128)))
+    while (n < threads &&
+           (c->own[n] = bytes < C2_LARGE_PAGE ? calloc(1, (size_t)bytes + 128) : c2_os_map(bytes)))
         n++;
     return n;
+}
+
+static void give_back(call *c, int64_t bytes) {
+    for (int k = 0; k < C2_PARTS_MOST && c->own[k]; k++)
+        if (bytes < C2_LARGE_PAGE)
+            free(c->own[k]);
+        else
+            c2_os_unmap(c->own[k], bytes);
 }
 
 static int run(call *c, int method, int threads) {
@@ -169,8 +179,7 @@ int c2_add_at(int dtype, void *base, int64_t slots, const void *indices, int ind
             r.threads = run(&c, C2_ADD_DIRECT, threads);
         }
     }
-    for (int k = 0; k < C2_PARTS_MOST && c.own[k]; k++)
-        free(c.own[k]);
+    give_back(&c, own);
     free(c.adds.hot);
     add_rlx(&writers, -threads);
     if (report) *report = r;

@@ -6,7 +6,6 @@
 #include "cpu.h"
 #include "dense.h"
 #include "update.h"
-#include "wide.h"
 
 enum { PIECE = 1024, LINE = 64 }; /* bytes */
 
@@ -23,7 +22,7 @@ static inline void want_piece(const char *p) {
             const int64_t m = n - from < STEP ? n - from : STEP;                                   \
             if (n - from > STEP) want_piece((const char *)(p + from + STEP));                      \
             if (exact) {                                                                           \
-                c2_wide_add_##t(p + from, by + from, scale, m);                                    \
+                c2_dense_add(code, p + from, by + from, &scale, m, 1);                             \
             } else {                                                                               \
                 for (int64_t k = from; k < from + m; k++)                                          \
                     p[k] += scale * by[k];                                                         \

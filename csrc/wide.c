@@ -9,7 +9,7 @@
  */
 #include "wide.h"
 
-#include "dense.h"
+#include "atomic.h"
 
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
@@ -21,6 +21,7 @@
 
 #include <cpuid.h>
 #include <emmintrin.h>
+#include <stdbool.h>
 
 static bool has_cmpxchg16b(void) {
     static _Atomic int known; /* 0: not asked; 1: no; 2: yes. All who ask get the same answer. */
@@ -56,7 +57,7 @@ static inline bool exchange(void *at, pair *seen, pair next) {
 }
 
 /* V is a vector of T; SUM(bits, delta) the bits of the sum. */
-#define WIDE(t, T, code, V, LOAD, SET, MUL, SUM)                                                   \
+#define WIDE(t, T, V, LOAD, SET, MUL, SUM)                                                         \
     static inline void add_16_##t(void *at, V delta) {                                             \
         _Atomic uint64_t *words = at;                                                              \
         pair seen = {load_rlx(words), load_rlx(words + 1)}, next;                                  \
@@ -64,31 +65,26 @@ static inline bool exchange(void *at, pair *seen, pair next) {
             next = pair_of(SUM(vector_of(seen), delta));                                           \
         while (__builtin_expect(!exchange(at, &seen, next), 0));                                   \
     }                                                                                              \
-    void c2_wide_add_##t(T *base, const T *values, T scale, int64_t n) {                           \
+    int64_t c2_wide_add_##t(T *base, const T *values, T scale, int64_t n) {                        \
         enum { LANES = 16 / sizeof(T) };                                                           \
-        const int64_t odd = (int64_t)(-(uintptr_t)base % 16 / sizeof(T));                          \
-        int64_t k = odd < n ? odd : n;                                                             \
-        if (n < 4 * LANES || !has_cmpxchg16b()) {                                                  \
-            c2_dense_add(code, base, values, &scale, n, 1);                                        \
-            return;                                                                                \
-        }                                                                                          \
-        c2_dense_add(code, base, values, &scale, k, 1);                                            \
+        int64_t k = 0;                                                                             \
+        if (n < LANES || !has_cmpxchg16b()) return 0;                                              \
         for (; n - k >= LANES; k += LANES)                                                         \
             add_16_##t(base + k, MUL(SET(scale), LOAD(values + k)));                               \
-        c2_dense_add(code, base + k, values + k, &scale, n - k, 1);                                \
+        return k;                                                                                  \
     }
 #define SUM_F32(bits, delta) _mm_castps_si128(_mm_add_ps(_mm_castsi128_ps(bits), delta))
 #define SUM_F64(bits, delta) _mm_castpd_si128(_mm_add_pd(_mm_castsi128_pd(bits), delta))
-WIDE(f32, float, C2_FLOAT32, __m128, _mm_loadu_ps, _mm_set1_ps, _mm_mul_ps, SUM_F32)
-WIDE(f64, double, C2_FLOAT64, __m128d, _mm_loadu_pd, _mm_set1_pd, _mm_mul_pd, SUM_F64)
+WIDE(f32, float, __m128, _mm_loadu_ps, _mm_set1_ps, _mm_mul_ps, SUM_F32)
+WIDE(f64, double, __m128d, _mm_loadu_pd, _mm_set1_pd, _mm_mul_pd, SUM_F64)
 
 #else
 
-void c2_wide_add_f32(float *base, const float *values, float scale, int64_t n) {
-    c2_dense_add(C2_FLOAT32, base, values, &scale, n, 1);
+int64_t c2_wide_add_f32(float *base, const float *values, float scale, int64_t n) {
+    return 0;
 }
-void c2_wide_add_f64(double *base, const double *values, double scale, int64_t n) {
-    c2_dense_add(C2_FLOAT64, base, values, &scale, n, 1);
+int64_t c2_wide_add_f64(double *base, const double *values, double scale, int64_t n) {
+    return 0;
 }
 
 #endif

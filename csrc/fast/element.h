@@ -98,12 +98,20 @@ static inline PyObject *b8_observed(bool swapped, PyObject *expected, bool v) {
         c2_##t##_store(p, v, C2_SEQ_CST);                                                          \
         return 0;                                                                                  \
     }                                                                                              \
-    static PyObject *t##_compare_exchange_(void *p, PyObject *expected, PyObject *desired,         \
-                                           int order) {                                            \
+    static NOINLINE PyObject *t##_compare_exchange_any(void *p, PyObject *expected,                \
+                                                       PyObject *desired, int order) {             \
         T e, v;                                                                                    \
         if (unlikely(!t##_from(expected, &e, "expected"))) return NULL;                            \
         if (unlikely(!t##_from(desired, &v, "desired"))) return NULL;                              \
         const bool swapped = c2_##t##_compare_exchange(p, &e, v, order);                           \
+        return pair_to(swapped, t##_observed(swapped, expected, e));                               \
+    }                                                                                              \
+    static PyObject *t##_compare_exchange_(void *p, PyObject *expected, PyObject *desired,         \
+                                           int order) {                                            \
+        T e, v;                                                                                    \
+        if (unlikely(order != C2_SEQ_CST || !t##_quick(expected, &e) || !t##_quick(desired, &v)))  \
+            return t##_compare_exchange_any(p, expected, desired, order);                          \
+        const bool swapped = c2_##t##_compare_exchange(p, &e, v, C2_SEQ_CST);                      \
         return pair_to(swapped, t##_observed(swapped, expected, e));                               \
     }                                                                                              \
     FETCH(t, T, exchange, exchange)

@@ -31,6 +31,21 @@ static void note_mask(void *arg) {
     reach(&thread_ran, 1);
 }
 
+TEST(large_memory_is_zeroed_and_aligned) {
+    const int64_t bytes = 3 * (int64_t)C2_LARGE_PAGE + 12345;
+    for (int round = 0; round < 3; round++) {
+        char *memory = c2_os_map(bytes);
+        CHECK(memory != NULL);
+        CHECK_EQ((uintptr_t)memory % C2_LARGE_PAGE, 0);
+        for (int64_t k = 0; k < bytes; k += 97) {
+            CHECK_EQ(memory[k], 0);
+            memory[k] = 1;
+        }
+        c2_os_unmap(memory, bytes);
+    }
+    CHECK(c2_os_map(INT64_MAX / 2) == NULL);
+}
+
 TEST(a_thread_runs_with_signals_blocked) {
     sigset_t before, after;
     pthread_sigmask(SIG_SETMASK, NULL, &before);
@@ -316,6 +331,7 @@ int main(void) {
 #endif
     RUN(a_signal_interrupts);
 #endif
+    RUN(large_memory_is_zeroed_and_aligned);
     RUN(a_thread_runs_with_signals_blocked);
     RUN(names_are_unique_and_leave_bit_31_alone);
     RUN(a_thread_that_ended_is_not_alive);

@@ -1,36 +1,39 @@
-/* wide.c against c2_dense_add, its twin, from every offset; and threads and processes that add in
- * words of 4, 8 and 16 bytes at the same time and lose nothing. */
+/* The dense add with wide.c against element-wise adds, its twin, from every offset; and threads and
+ * processes that add in words of 4, 8 and 16 bytes at the same time and lose nothing. */
 #define _GNU_SOURCE
 #include "../wide.c"
+
+#include "dense.h"
 
 #include "scalar.h"
 #include "threads.h"
 
 enum { N = 4001, ROUNDS = SANITIZED ? 40 : 400 };
 
-#define LIKE_DENSE(t, T, code)                                                                     \
-    static void like_dense_##t(int offset, int64_t n) {                                            \
+#define LIKE_ELEMENTS(t, T, code)                                                                  \
+    static void like_elements_##t(int offset, int64_t n) {                                         \
         static _Alignas(64) T base[N + 16], want[N + 16], values[N + 16];                          \
         const T scale = (T) - 0.37;                                                                \
         for (int k = 0; k < N + 16; k++) {                                                         \
             base[k] = want[k] = (T)(k % 50) / 3;                                                   \
             values[k] = (T)(k % 7) / 11;                                                           \
         }                                                                                          \
-        c2_dense_add(code, want + offset, values + 1, &scale, n, 1);                               \
-        c2_wide_add_##t(base + offset, values + 1, scale, n);                                      \
+        for (int64_t k = 0; k < n; k++)                                                            \
+            c2_##t##_fetch_add(want + offset + k, scale * values[k + 1], C2_RELAXED);              \
+        c2_dense_add(code, base + offset, values + 1, &scale, n, 1);                               \
         CHECK(!memcmp(base, want, sizeof base));                                                   \
     }
-LIKE_DENSE(f32, float, C2_FLOAT32)
-LIKE_DENSE(f64, double, C2_FLOAT64)
+LIKE_ELEMENTS(f32, float, C2_FLOAT32)
+LIKE_ELEMENTS(f64, double, C2_FLOAT64)
 
-TEST(like_the_dense_add) {
+TEST(like_element_wise_adds) {
     for (int offset = 0; offset < 9; offset++) {
         for (int64_t n = 0; n < 40; n++) {
-            like_dense_f32(offset, n);
-            like_dense_f64(offset, n);
+            like_elements_f32(offset, n);
+            like_elements_f64(offset, n);
         }
-        like_dense_f32(offset, N);
-        like_dense_f64(offset, N);
+        like_elements_f32(offset, N);
+        like_elements_f64(offset, N);
     }
 }
 
@@ -56,18 +59,29 @@ static sums *begin(void *arg) {
 
 static void by_wide(void *arg) {
     sums *s = begin(arg);
-    for (int r = 0; r < ROUNDS; r++) {
-        c2_wide_add_f32(s->f32, ones_f32, 1, N);
-        c2_wide_add_f64(s->f64 + 1, ones_f64, 1, N - 1);
-    }
-}
-static void by_words(void *arg) { /* of 8 bytes */
-    sums *s = begin(arg);
     const float one_f32 = 1;
     const double one_f64 = 1;
     for (int r = 0; r < ROUNDS; r++) {
         c2_dense_add(C2_FLOAT32, s->f32, ones_f32, &one_f32, N, 1);
         c2_dense_add(C2_FLOAT64, s->f64 + 1, ones_f64, &one_f64, N - 1, 1);
+    }
+}
+static void by_words(void *arg) { /* of 8 bytes, two elements or one */
+    sums *s = begin(arg);
+    for (int r = 0; r < ROUNDS; r++) {
+        for (int k = 0; k < N - 1; k += 2) {
+            float *const pair = s->f32 + k;
+            uint64_t seen = c2_u64_load((uint64_t *)pair, C2_RELAXED), next;
+            do {
+                float lanes[2];
+                memcpy(lanes, &seen, 8);
+                lanes[0]++, lanes[1]++;
+                memcpy(&next, lanes, 8);
+            } while (!c2_u64_compare_exchange((uint64_t *)pair, &seen, next, C2_RELAXED));
+        }
+        c2_f32_fetch_add(s->f32 + N - 1, 1, C2_RELAXED);
+        for (int k = 1; k < N; k++)
+            c2_f64_fetch_add(s->f64 + k, 1, C2_RELAXED);
     }
 }
 static void by_elements(void *arg) {
@@ -115,7 +129,7 @@ TEST(processes_lose_nothing) {
 int main(void) {
     for (int k = 0; k < N; k++)
         ones_f32[k] = 1, ones_f64[k] = 1;
-    RUN(like_the_dense_add);
+    RUN(like_element_wise_adds);
     RUN(threads_lose_nothing);
     RUN(processes_lose_nothing);
     return report();

@@ -140,6 +140,14 @@ int c2_os_stay_on(const uint64_t *mask, uint64_t *before) {
     return C2_SYSTEM;
 }
 
+void *c2_os_map(int64_t bytes) {
+    (void)bytes;
+    return NULL; /* nothing in the model is that large */
+}
+void c2_os_unmap(void *memory, int64_t bytes) {
+    (void)memory, (void)bytes;
+}
+
 int c2_os_cpus(void) {
     return M->test->cpus ? M->test->cpus : 1;
 }
