@@ -22,7 +22,9 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n*```text\n(.*?)^```\n)?", re.S | re.M)
 
 # What a page may import that is in no extra but its own.
-MISSING = re.compile(r"^ModuleNotFoundError: No module named '(numba|sklearn|scipy|torch|tensorflow|jax)", re.M)
+MISSING = re.compile(
+    r"^ModuleNotFoundError: No module named '(numba|sklearn|scipy|torch|tensorflow|jax)", re.M
+)
 
 
 class Block(NamedTuple):

@@ -17,7 +17,7 @@ from caffe2op.asyncnet.barrier import AsyncNetBarrier
 from caffe2op.asyncnet.devices import Devices, device_name, lanes, moved_to_threads
 from caffe2op.asyncnet.instance import Instance, Outputs
 from caffe2op.core.defs import NetDef, OperatorDef
-from caffe2op.core.fields import check_fields
+from caffe2op.core.fields import check_fields, is_plain
 from caffe2op.core.names import BlobLike
 from caffe2op.workspace import dependencies
 from caffe2op.workspace.blob import Blob, Fetch
@@ -67,6 +67,8 @@ class NetProgram:
         check_net(net)
         check_type(net.name, net.type)
         for index, op in enumerate(net.op):
+            if type(op) is OperatorDef and is_plain(op):
+                continue
             where = f"net {net.name!r}, operator {index}"
             if not isinstance(op, OperatorDef):
                 raise TypeError(f"{where}: expected a core.OperatorDef, got {op!r}")
