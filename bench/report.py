@@ -6,8 +6,8 @@
     python bench/report.py --check      # fails where the files differ from that
 
 One result is kept per Python version; a new run of that version replaces it. The README gets the
-targets and some tables of the newest Python, bench/README.md every table of every version; curves
-are drawn (loss_curves.py). Nothing is chosen: every row of the run is there, those that lose too.
+targets and some tables of the Python that measured most, bench/README.md every table of every version;
+curves are drawn (loss_curves.py). Nothing is chosen: every row of the run is there, those that lose too.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 Row = dict[str, Any]  # what paired.Bench.row() records
 Result = dict[str, Any]  # date, machine, rows
 IN_README = (  # tables there too
-    "One word, ns", "Locks, ns per pass", "Scatter-add", "One pass", "Empty operators",
-    "Empty Python functions", "Linear: a pass", "Linear: time",
+    "One word, ns", "Locks, ns per pass", "Scatter-add of int64", "Empty operators",
+    "Tasks on 2 workers", "Linear: time",
 )  # fmt: skip
 
 
@@ -134,16 +134,16 @@ def tables(result: Result, only: tuple[str, ...] = ("",)) -> list[str]:
 
 
 def short_report(results: list[Result]) -> str:
-    """For README.md: the targets, and a few tables of the newest Python."""
-    newest = results[-1]
+    """For README.md: the targets, and a few tables of the Python that measured most."""
+    fullest = max(results, key=lambda result: len(result["rows"]))
     return "\n\n".join(
         [
-            f"On {where(newest)}",
+            f"On {where(fullest)}",
             "A figure is a median. A quotient is the median over rounds in which the two ran in "
             "turn, which holds where the machine drifts; below 1, this package is faster. More "
             "tables, and how they are made: [bench/README.md](bench/README.md).",
             targets(results),
-            *tables(newest, IN_README),
+            *tables(fullest, IN_README),
         ]
     )
 
