@@ -6,8 +6,9 @@
     python bench/report.py --check      # fails where the files differ from that
 
 One result is kept per Python version; a new run of that version replaces it. The README gets the
-targets and some tables of the Python that measured most, bench/README.md every table of every version;
-curves are drawn (loss_curves.py). Nothing is chosen: every row of the run is there, those that lose too.
+targets and some tables of the Python that measured most, bench/README.md every table of every
+version; curves are drawn (loss_curves.py). Nothing is chosen: every row of the run is there, those
+that lose too.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ Row = dict[str, Any]  # what paired.Bench.row() records
 Result = dict[str, Any]  # date, machine, rows
 IN_README = (  # tables there too
     "One word, ns", "Locks, ns per pass", "Scatter-add of int64", "Empty operators",
-    "Tasks on 2 workers", "Linear: time",
+    "Linear: time",
 )  # fmt: skip
 
 
