@@ -16,6 +16,8 @@ from caffe2op.asyncnet import AsyncNet, threads
 
 from .graphs import until
 
+pytestmark = pytest.mark.thread_unsafe  # blobs of one workspace, by name
+
 
 def doubling(**more: object) -> AsyncNet:
     """y = x + x, by way of h."""
@@ -61,7 +63,6 @@ def test_submitted_runs_have_blobs_of_their_own() -> None:
     made.close()
 
 
-@pytest.mark.thread_unsafe
 def test_updated_blobs_are_shared_and_others_by_name() -> None:
     net = core.Net("count")
     net.AtomicFetchAdd64(["total", "one"], ["total", "before"])

@@ -187,6 +187,7 @@ def test_memory_lives_as_long_as_its_view() -> None:
     assert len(filler) == 3
 
 
+@pytest.mark.thread_unsafe  # it closes its block
 def test_a_released_view_of_released_memory(block: shared_memory.SharedMemory) -> None:
     a = AtomicArray(block.buf, np.int64)
     assert a.shape == (8,)
