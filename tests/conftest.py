@@ -16,7 +16,7 @@ import pytest
 from caffe2op import workspace
 
 HERE = Path(__file__).parent
-ALONE = {"operators", "workspace", "examples", "fuzz", "proof"}
+ALONE = {"asyncnet", "operators", "workspace", "examples", "fuzz", "proof"}
 
 
 @pytest.hookimpl(tryfirst=True)

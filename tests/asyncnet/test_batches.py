@@ -21,8 +21,6 @@ from caffe2op.asyncnet.instance import MODES
 
 from .graphs import until
 
-pytestmark = pytest.mark.thread_unsafe  # counts what the process does
-
 
 def entered(run: Callable[[], object]) -> int:
     """How often the GIL was taken for Python operators during this."""

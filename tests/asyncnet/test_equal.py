@@ -15,8 +15,6 @@ from caffe2op.workspace.dependencies import edges, graph
 
 from .graphs import SOURCES, expected, feed_sources, random_net, written
 
-pytestmark = pytest.mark.thread_unsafe  # blobs of one workspace, by name
-
 EVERY = list(itertools.product(MODES, (1, 2, 3)))
 DAG_TYPES = ("dag", "async_dag", "async_polling", "async_scheduling", "parallel", "prof_dag")
 

@@ -14,8 +14,6 @@ from together import together
 
 from .graphs import until
 
-pytestmark = pytest.mark.thread_unsafe  # blobs of one workspace, by name
-
 
 def raising(message: str) -> None:
     raise LookupError(message)

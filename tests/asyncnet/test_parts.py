@@ -76,7 +76,6 @@ def test_cancel_an_operator_of_a_net_by_its_blob() -> None:
     block.close()
 
 
-@pytest.mark.thread_unsafe
 def test_an_output_may_be_an_input() -> None:
     net = core.Net("through")
     net.AddExternalInput("x", "z")

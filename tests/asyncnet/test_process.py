@@ -6,8 +6,6 @@ import pytest
 
 import program
 
-pytestmark = pytest.mark.thread_unsafe  # measures time and processors
-
 HEAD = """
 import gc, os, signal, sys, threading, time, warnings
 import numpy as np

@@ -15,8 +15,6 @@ from together import together
 
 from .graphs import until
 
-pytestmark = pytest.mark.thread_unsafe  # blobs of one workspace, by name
-
 
 @pytest.mark.parametrize("parties", [1, 2, 5])
 def test_threads_meet_again_and_again(parties: int) -> None:

@@ -16,8 +16,6 @@ from caffe2op.asyncnet import AsyncNet, threads
 
 from .graphs import until
 
-pytestmark = pytest.mark.thread_unsafe  # blobs of one workspace, by name
-
 
 def doubling(**more: object) -> AsyncNet:
     """y = x + x, by way of h."""

@@ -103,6 +103,7 @@ def hot(n: int, slots: int) -> Array:
     return np.where(rng.random(n) < 0.5, rng.integers(0, 100, n), rng.integers(0, slots, n))
 
 
+@pytest.mark.thread_unsafe  # others that add change the choice
 @pytest.mark.parametrize(
     ("slots", "indices", "method"),
     [
