@@ -38,11 +38,11 @@ def another(value: int, where: tuple[int, int]) -> int:
     return value % ((1 << where[1]) - 1) + 1
 
 
-def try_to_take(name: int) -> int:
+def try_to_take(name: int, seconds: float = 0.1) -> int:
     """What becomes of a waiter for a mutex that `name` holds, within some looks at its owner."""
     mutex = Mutex(np.array([name], np.uint64))
     try:
-        return TAKEN if mutex.acquire(timeout=0.1) else NOT_TAKEN
+        return TAKEN if mutex.acquire(timeout=seconds) else NOT_TAKEN
     except OwnerDiedError:
         mutex.release()
         return TOLD
