@@ -1,4 +1,4 @@
-/* The seam to the operating system: all that the core needs of it, in eleven functions.
+/* The seam to the operating system: all that the core needs of it, in twelve functions.
  *
  * platform_linux.c speaks futex; platform_portable.c needs POSIX threads only and serves every
  * other system (it is built and tested on Linux too). Nothing above this file has an #ifdef

@@ -3,7 +3,7 @@ exception that names the operator, the blob, what was given and what is accepted
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,13 +14,6 @@ from caffe2op.model_helper import ModelHelper
 
 X = np.random.default_rng(0).random((8, 64), np.float32)
 LABELS = np.arange(8, dtype=np.int64)
-
-
-@pytest.fixture(autouse=True)
-def _own_workspace() -> Iterator[None]:
-    workspace.ResetWorkspace()
-    yield
-    workspace.ResetWorkspace()
 
 
 def network(model: ModelHelper, hidden: int = 16, second: int = 16) -> Any:

@@ -118,6 +118,25 @@ def test_a_worker_that_fails_stops_the_others(runner: str) -> None:
     assert rows[0][0] == before
 
 
+@contextmanager
+def once_it_works(rows: AtomicArray, act: Callable[[], None]) -> Iterator[None]:
+    """Meanwhile, as soon as a row has been taken, and at the latest at the end: `act`."""
+    over = threading.Event()
+
+    def wait_and_act() -> None:
+        while rows.load(0) == 0 and not over.is_set():
+            time.sleep(0.001)
+        act()
+
+    thread = threading.Thread(target=wait_and_act)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
 @runners
 def test_ctrl_c_stops_every_worker(runner: str) -> None:
     rows: list[AtomicArray] = []
@@ -125,20 +144,8 @@ def test_ctrl_c_stops_every_worker(runner: str) -> None:
     @contextmanager
     def press(cursor: np.ndarray) -> Iterator[None]:
         rows.append(AtomicArray(cursor))
-        over = threading.Event()
-
-        def interrupt() -> None:
-            while rows[0].load(0) == 0 and not over.is_set():
-                time.sleep(0.001)
-            os.kill(os.getpid(), signal.SIGINT)
-
-        thread = threading.Thread(target=interrupt)
-        thread.start()
-        try:
+        with once_it_works(rows[0], lambda: os.kill(os.getpid(), signal.SIGINT)):
             yield
-        finally:
-            over.set()
-            thread.join()
 
     with pytest.raises(KeyboardInterrupt):
         training.train(small(), replace(SETTINGS, epochs=10**6, runner=runner), press)
@@ -168,21 +175,15 @@ def test_a_process_that_is_killed_stops_the_others() -> None:
 
     @contextmanager
     def kill_one(cursor: np.ndarray) -> Iterator[None]:
-        rows, over = AtomicArray(cursor), threading.Event()
-
         def kill() -> None:
-            while rows.load(0) == 0 and not over.is_set():
-                time.sleep(0.001)
             for worker in multiprocessing.active_children()[:1]:
                 worker.kill()
 
-        thread = threading.Thread(target=kill)
-        thread.start()
+        rows = AtomicArray(cursor)
         try:
-            yield
+            with once_it_works(rows, kill):
+                yield
         finally:
-            over.set()
-            thread.join()
             taken.append(rows.load(0))
 
     with pytest.raises(RuntimeError, match="ended with status -9"):

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 
 import fleet
 import numpy as np
-from histories import own_workspace
 
 from caffe2op import core, workspace
 from caffe2op.atomics import AtomicArray
+from caffe2op.examples.own_workspace import own_workspace
 
 WORKERS = 3
 SLOTS = 3000
@@ -110,7 +110,7 @@ def train(times: int, seed: int = 0) -> Adds:
         assert least <= updates <= most, (least, updates, most)
         assert np.isfinite(words["weight"]).all()
 
-    with own_workspace():
+    with own_workspace("proof"):
         for name, array in arrays.items():
             workspace.ShareBlob(name, array)
         workspace.FeedBlob("batch_size", np.int64(BATCH))

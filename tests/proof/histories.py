@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 from linearizability import linearization
 from recorder import Recording, record
@@ -11,20 +10,7 @@ from subject import Subject
 from subjects import BROKEN, REAL
 from table import Row
 
-from caffe2op import workspace
-
-
-@contextmanager
-def own_workspace(name: str = "proof") -> Iterator[None]:
-    """Blobs and nets of a workspace that is empty before and after."""
-    before = workspace.CurrentWorkspace()
-    workspace.SwitchWorkspace(name, True)
-    workspace.ResetWorkspace()
-    try:
-        yield
-    finally:
-        workspace.ResetWorkspace()
-        workspace.SwitchWorkspace(before)
+from caffe2op.examples.own_workspace import own_workspace
 
 
 def ways(subject: Subject) -> list[str]:
@@ -37,7 +23,7 @@ def explained(subject: Subject, recording: Recording) -> bool:
 
 def check(subject: Subject, way: str, seed: int, calls: int = 100) -> Recording:
     """Record and decide. AssertionError, with what repeats it, where no order explains it."""
-    with own_workspace():
+    with own_workspace("proof"):
         recording = record(subject, way, seed, calls=calls)
     assert explained(subject, recording), (
         f"{subject.name} in {way}, seed {seed}: no order explains {recording.histories}"
@@ -48,7 +34,7 @@ def check(subject: Subject, way: str, seed: int, calls: int = 100) -> Recording:
 def refused(subject: Subject, way: str, tries: int = 20) -> int:
     """In which of so many recordings a broken twin was found; AssertionError when in none."""
     for seed in range(tries):
-        with own_workspace():
+        with own_workspace("proof"):
             recording = record(subject, way, seed, calls=30)
         if not explained(subject, recording):
             return seed + 1

@@ -24,13 +24,7 @@ def blobs(argument: str, given: Iterable[BlobLike]) -> list[str]:
 
 def names(argument: str, given: Iterable[str]) -> list[str]:
     """Several names that are strings."""
-    if isinstance(given, str) or not isinstance(given, Iterable):
-        raise TypeError(f"{argument} must be a list of names, got {given!r}")
-    found = list(given)
-    for one in found:
-        if not isinstance(one, str):
-            raise TypeError(f"{argument} must be a list of names, got {one!r} in it")
-    return found
+    return several(argument, given, str, "names")
 
 
 def pairs(argument: str, given: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -53,14 +47,15 @@ def mapping(argument: str, given: Any) -> Mapping[Any, Any]:
     return given
 
 
-def several(argument: str, given: Iterable[Any], kind: type[T]) -> list[T]:
-    """Several objects of one type."""
+def several(argument: str, given: Iterable[Any], kind: type[T], called: str = "") -> list[T]:
+    """Several objects of one type, which messages call by its name, or as `called` says."""
+    wanted = f"{argument} must be a list of {called or kind.__name__}"
     if isinstance(given, kind) or not isinstance(given, Iterable):
-        raise TypeError(f"{argument} must be a list of {kind.__name__}, got {given!r}")
+        raise TypeError(f"{wanted}, got {given!r}")
     found = list(given)
     for one in found:
         if not isinstance(one, kind):
-            raise TypeError(f"{argument} must be a list of {kind.__name__}, got {one!r} in it")
+            raise TypeError(f"{wanted}, got {one!r} in it")
     return found
 
 

@@ -16,8 +16,8 @@ the arrays can look at them meanwhile.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ import numpy.typing as npt
 from caffe2op import core, workspace
 from caffe2op.examples import metrics
 from caffe2op.examples.features import Dataset, Rows
+from caffe2op.examples.own_workspace import own_workspace
 from caffe2op.examples.runners import RUNNERS
 
 Array = npt.NDArray[Any]
@@ -150,19 +151,6 @@ def worker_net(k: int, arrays: dict[str, Array], settings: Settings, sent: Array
     return net
 
 
-@contextmanager
-def own_workspace() -> Iterator[None]:
-    """A workspace for the time of one training, so that no blob of the caller is touched."""
-    before = workspace.CurrentWorkspace()
-    workspace.SwitchWorkspace("hogwild", True)
-    workspace.ResetWorkspace()
-    try:
-        yield
-    finally:
-        workspace.ResetWorkspace()
-        workspace.SwitchWorkspace(before)
-
-
 Watch = Callable[[Array], AbstractContextManager[None]]
 """Given the cursor, what is entered while training runs: a progress bar, say."""
 
@@ -176,7 +164,7 @@ def train(data: Dataset, settings: Settings, watch: Watch = unwatched) -> Run:
     """Train with threads. Blocks, without the GIL."""
     arrays = shared_arrays(data, settings)
     sent = [np.zeros(1, np.int64) for _ in range(settings.workers)]
-    with own_workspace():
+    with own_workspace("hogwild"):
         share(arrays)
         workspace.RunOperatorOnce(core.CreateOperator("CreateAtomicBool", [], ["stop"]))
         batches = [worker_net(k, arrays, settings, sent[k]) for k in range(settings.workers)]
@@ -219,7 +207,7 @@ def predict(weights: Array, rows: Rows) -> Array:
     arrays: dict[str, Array] = {"indptr": rows.indptr, "indices": rows.indices, "weights": weights}
     if rows.values is not None:
         arrays["values"] = rows.values
-    with own_workspace():
+    with own_workspace("hogwild"):
         share(arrays)
         workspace.RunOperatorOnce(
             core.CreateOperator("SparseLogisticPredict", list(arrays), ["probabilities"])
