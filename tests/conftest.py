@@ -4,10 +4,13 @@ control has ignored by what it starts in the background.
 `pytest --parallel-threads 3` (pytest-run-parallel) calls each test on three threads at once. Left
 to one thread are those that work in this workspace by the names of its blobs, as all of the folders
 of ALONE do, or that start processes, measure time or read the whole process; single tests of other
-folders are marked `thread_unsafe` where they stand.
+folders are marked `thread_unsafe` where they stand. So are properties, where CPython cannot parse
+on two threads: Hypothesis parses what it tests, and until 3.11.8 and 3.12.2 `ast.parse` counts its
+depth in one place for all threads, and now and then ends in a SystemError (gh-106905).
 """
 
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,13 +20,19 @@ from caffe2op import workspace
 
 HERE = Path(__file__).parent
 ALONE = {"asyncnet", "operators", "workspace", "examples", "fuzz", "proof"}
+PARSES_ALONE = sys.version_info < (3, 11, 8) or (3, 12) <= sys.version_info < (3, 12, 2)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_itemcollected(item: pytest.Item) -> None:
     parts = item.path.relative_to(HERE).parts if HERE in item.path.parents else ()
-    if len(parts) == 1 or (parts and parts[0] in ALONE):
+    alone = len(parts) == 1 or (parts and parts[0] in ALONE)
+    if alone or (PARSES_ALONE and is_property(item)):
         item.add_marker(pytest.mark.thread_unsafe)
+
+
+def is_property(item: pytest.Item) -> bool:
+    return getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
 
 
 @pytest.fixture(autouse=True, scope="session")
