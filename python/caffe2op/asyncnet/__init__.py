@@ -9,7 +9,8 @@ Imports go one way:
 
     deadline -> future -> threads
     instance, devices -> barrier -> program, functions -> flight
-    given, draw and all of these -> net
+    flight, draw -> observable
+    given and all of these -> net
 
 The C executor (csrc/async.c) decides how one run is done; here is what holds several runs of one
 net: instances, futures, deadlines, threads; and what shows what they did.

@@ -7,6 +7,8 @@ single wait.
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -19,6 +21,8 @@ from caffe2op.asyncnet.program import Program
 from caffe2op.asyncnet.threads import Threads
 from caffe2op.workspace.observe import Observation
 from caffe2op.workspace.run import failure, new_run, on_main_thread
+
+_everyone: weakref.WeakSet[Flight] = weakref.WeakSet()
 
 
 class NetParts:
@@ -80,6 +84,7 @@ class Flight:
         self._free: dict[frozenset[str], list[Instance]] = {}
         self.instances: list[Instance] = []
         self._pending: set[Submission] = set()  # not done; one operation on it is atomic
+        _everyone.add(self)
 
     def submit(self, inputs: Mapping[str, Any], until: float | None) -> RunFuture:
         """Queue a run."""
@@ -161,3 +166,11 @@ def set_mode(instance: Instance, mode: int) -> None:
     """What the instance's runs will do."""
     for one in instance.execute.all:
         lib.c2_async_mode(one, mode)
+
+
+def _after_fork() -> None:
+    for flight in list(_everyone):
+        flight.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)

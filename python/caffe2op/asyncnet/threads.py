@@ -24,12 +24,14 @@ from collections import deque
 
 from caffe2op._core import lib
 from caffe2op.asyncnet.future import Submission
+from caffe2op.workspace.executors import processors
 
 LINGER = 10.0  # seconds
 EXIT_PATIENCE = 5.0  # seconds
 PATIENCE = 1.0  # seconds without the end of any run
 
 _everyone: weakref.WeakSet[Threads] = weakref.WeakSet()
+_shared: list[Threads] = []  # one, from the first net on
 
 
 class Threads:
@@ -201,6 +203,13 @@ class Threads:
         self._start_over()
         for submission in submissions:
             submission.forked()
+
+
+def shared_threads() -> Threads:
+    """The threads of all nets that do not want their own."""
+    if not _shared:
+        _shared.append(Threads(processors()))
+    return _shared[0]
 
 
 def _exit() -> None:
