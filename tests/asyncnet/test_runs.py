@@ -78,6 +78,19 @@ def test_updated_blobs_are_shared_and_others_by_name() -> None:
     made.close()
 
 
+def test_a_net_of_another_workspace() -> None:
+    workspace.FeedBlob("x", np.float32(1))
+    workspace.SwitchWorkspace("of a net", create_if_missing=True)
+    workspace.FeedBlob("x", np.float32(4))
+    workspace.SwitchWorkspace("default")
+    made = doubling(workspace="of a net")
+    assert made.run()["y"] == 8
+    assert made.submit().result()["y"] == 8
+    assert workspace.Blobs() == ["x"]
+    workspace.SwitchWorkspace("of a net")
+    assert workspace.FetchBlob("y") == 8
+
+
 def test_runs_keep_their_blobs_when_the_workspace_is_reset() -> None:
     workspace.FeedBlob("x", np.float32(5))
     made = doubling()

@@ -28,7 +28,7 @@ from caffe2op.core.names import BlobLike
 from caffe2op.workspace.executors import processors
 from caffe2op.workspace.observed import asks_for_trace
 from caffe2op.workspace.run import Runner, failure, new_run, on_main_thread, signalled
-from caffe2op.workspace.store import NetLike, Workspace, current, net_def
+from caffe2op.workspace.store import NetLike, current, net_def
 
 
 class AsyncNet(Observable):
@@ -40,7 +40,8 @@ class AsyncNet(Observable):
         for outputs in net.map(batches): ...        # several in flight, results in order
 
     Args:
-        workspace: where its blobs are (a Workspace); the current one by default
+        workspace: the name of the workspace (SwitchWorkspace makes them) that its blobs are in;
+            by default the one that is current now
         workers: threads for one run, the caller among them; by default as many as there are
             processors, or the net's num_workers. Threads are shared by all nets that do not
             say how many they want
@@ -63,7 +64,7 @@ class AsyncNet(Observable):
     def __init__(
         self,
         net: NetLike,
-        workspace: Workspace | None = None,
+        workspace: str | None = None,
         workers: int | None = None,
         *,
         inputs: Iterable[BlobLike] = (),
@@ -75,13 +76,13 @@ class AsyncNet(Observable):
     ) -> None:
         definition = net_def(net)
         count = given.workers(workers) or definition.num_workers or processors()
-        given.optional("workspace", workspace, Workspace)
+        home = current.workspace if workspace is None else current.named(workspace)
         self._set_up(
             mode,
             workers,
             lambda: NetProgram(
                 definition,
-                workspace or current.workspace,
+                home,
                 count,
                 given.blobs("inputs", inputs),
                 given.blobs("shared", shared),
