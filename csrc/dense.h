@@ -2,7 +2,7 @@
 #ifndef C2_DENSE_H
 #define C2_DENSE_H
 
-#include "slots.h"
+#include "indices.h"
 
 /* base[k] += values[k] for k < n, as c2_dense_add, for values of which many are zero: words of
  * zeros are passed over, and nothing is written there. (Which leaves a -0.0 where adding 0.0 would

@@ -10,7 +10,7 @@ Imports go one way:
     deadline -> future -> threads
     instance, devices -> barrier -> program, functions -> flight
     flight, draw -> observable
-    given and all of these -> net
+    arguments and all of these -> net
 
 The C executor (csrc/async.c) decides how one run is done; here is what holds several runs of one
 net: instances, futures, deadlines, threads; and what shows what they did.
@@ -21,7 +21,7 @@ from caffe2op.asyncnet.future import RunFuture
 from caffe2op.asyncnet.instance import Outputs
 from caffe2op.asyncnet.net import AsyncNet
 from caffe2op.asyncnet.rendezvous import Rendezvous
-from caffe2op.workspace.observe import Event, Observer, TimeObserver
+from caffe2op.workspace.observation import Event, Observer, TimeObserver
 
 __all__ = [
     "AsyncBarrierOp",

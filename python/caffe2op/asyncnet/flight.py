@@ -19,7 +19,7 @@ from caffe2op.asyncnet.future import Result, RunFuture, Submission
 from caffe2op.asyncnet.instance import Instance
 from caffe2op.asyncnet.program import Program
 from caffe2op.asyncnet.threads import Threads
-from caffe2op.workspace.observe import Observation
+from caffe2op.workspace.observation import Observation
 from caffe2op.workspace.run import failure, new_run, on_main_thread
 
 _everyone: weakref.WeakSet[Flight] = weakref.WeakSet()

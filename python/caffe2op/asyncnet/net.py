@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from caffe2op._core import lib
 from caffe2op._core.pickling import not_pickled
 from caffe2op._core.suggest import suggest
-from caffe2op.asyncnet import deadline, given
+from caffe2op.asyncnet import arguments, deadline
 from caffe2op.asyncnet.barrier import AsyncNetBarrier
 from caffe2op.asyncnet.deadline import check_timeout
 from caffe2op.asyncnet.devices import Devices
@@ -28,7 +28,7 @@ from caffe2op.core.names import BlobLike
 from caffe2op.workspace.executors import processors
 from caffe2op.workspace.observed import asks_for_trace
 from caffe2op.workspace.run import Runner, failure, new_run, on_main_thread, signalled
-from caffe2op.workspace.store import NetLike, current, net_def
+from caffe2op.workspace.workspaces import NetLike, current, net_def
 
 
 class AsyncNet(Observable):
@@ -75,7 +75,7 @@ class AsyncNet(Observable):
         mode: str = "auto",
     ) -> None:
         definition = net_def(net)
-        count = given.workers(workers) or definition.num_workers or processors()
+        count = arguments.workers(workers) or definition.num_workers or processors()
         home = current.workspace if workspace is None else current.named(workspace)
         self._set_up(
             mode,
@@ -84,11 +84,11 @@ class AsyncNet(Observable):
                 definition,
                 home,
                 count,
-                given.blobs("inputs", inputs),
-                given.blobs("shared", shared),
-                None if outputs is None else given.blobs("outputs", outputs),
-                given.several("barriers", barriers, AsyncNetBarrier),
-                devices if devices is None else given.mapping("devices", devices),
+                arguments.blobs("inputs", inputs),
+                arguments.blobs("shared", shared),
+                None if outputs is None else arguments.blobs("outputs", outputs),
+                arguments.several("barriers", barriers, AsyncNetBarrier),
+                devices if devices is None else arguments.mapping("devices", devices),
                 self._prepare,
             ),
         )
@@ -121,15 +121,15 @@ class AsyncNet(Observable):
         leaves. `device_of` names the device of functions, "cpu:0" by default. ValueError for a name
         that is unknown, and for edges that go round in a circle.
         """
-        given.mapping("functions", functions)
-        edges, order = given.pairs("edges", edges), given.pairs("order", order)
-        outputs = None if outputs is None else given.names("outputs", outputs)
+        arguments.mapping("functions", functions)
+        edges, order = arguments.pairs("edges", edges), arguments.pairs("order", order)
+        outputs = None if outputs is None else arguments.names("outputs", outputs)
         if devices is not None:
-            given.mapping("devices", devices)
+            arguments.mapping("devices", devices)
         if device_of is not None:
-            given.mapping("device_of", device_of)
+            arguments.mapping("device_of", device_of)
         self = cls.__new__(cls)
-        count = given.workers(workers) or processors()
+        count = arguments.workers(workers) or processors()
         self._set_up(
             mode,
             workers,
@@ -233,7 +233,7 @@ class AsyncNet(Observable):
         `timeout` seconds from now."""
         if self._closed:
             raise self._closed_error()
-        values = {} if inputs is None else given.mapping("inputs", inputs)
+        values = {} if inputs is None else arguments.mapping("inputs", inputs)
         named = {str(name): value for name, value in values.items()}
         return self._flight.submit(named, check_timeout(timeout))
 

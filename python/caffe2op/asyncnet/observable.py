@@ -1,5 +1,5 @@
 """What an AsyncNet tells about its runs: how it decided to run, profiles, traces, observers, and a
-drawing. Nothing of it costs anything until it is asked for (workspace/observe.py)."""
+drawing. Nothing of it costs anything until it is asked for (workspace/observation.py)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from caffe2op.asyncnet.draw import Drawing, draw
 from caffe2op.asyncnet.flight import Flight
 from caffe2op.asyncnet.instance import MODES, Instance
 from caffe2op.asyncnet.program import Program
-from caffe2op.workspace.observe import Observation, Observer
-from caffe2op.workspace.observe import events as events_of
+from caffe2op.workspace.observation import Observation, Observer
+from caffe2op.workspace.observation import events as events_of
 from caffe2op.workspace.profile import Profile, profile
 from caffe2op.workspace.trace import Trace, chrome_trace
 

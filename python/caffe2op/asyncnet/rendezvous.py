@@ -14,7 +14,7 @@ from caffe2op.asyncnet.deadline import check_timeout, remaining
 from caffe2op.atomics import AtomicArray
 from caffe2op.core.names import BlobLike, BlobReference
 from caffe2op.core.net import Net
-from caffe2op.workspace.store import current
+from caffe2op.workspace.workspaces import current
 
 _ARRIVED = 2**32 - 1
 

@@ -24,8 +24,8 @@ from caffe2op.operators import schema
 from caffe2op.workspace.compile import check_device
 from caffe2op.workspace.profile import Profile
 from caffe2op.workspace.python_calls import BlobView
-from caffe2op.workspace.store import MissingError, NetLike, blob_name, current
 from caffe2op.workspace.trace import Trace
+from caffe2op.workspace.workspaces import MissingError, NetLike, blob_name, current
 
 __all__ = [
     "BlobView",
