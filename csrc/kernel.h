@@ -21,7 +21,7 @@
 #ifndef C2_KERNEL_H
 #define C2_KERNEL_H
 
-#include "c2.h"
+#include "dtype.h"
 
 struct c2_context {
     c2_kernel kernel;
@@ -72,7 +72,6 @@ _Atomic uint64_t *c2_out_word(c2_context *c, int i, int kind, uint64_t value);
 int c2_out_state(c2_context *c, int i, int kind, void *state, void (*destroy)(void *));
 void *c2_in_state(c2_context *c, int i, int kind);
 
-const char *c2_dtype_name(int dtype); /* "int32", as NumPy spells it */
 const char *c2_kind_name(int kind);
 
 int c2_python_kernel(c2_context *c); /* what a net runs for a Python operator */
