@@ -91,9 +91,13 @@ class Flight:
         futures.add(future)
         try:
             self.threads.put(future)
-        except RuntimeError:
-            futures.discard(future)
+        except (
+            BaseException
+        ):  # the interpreter exits, or a signal's handler: nobody gets the future
+            future.cancel()
             raise
+        if future.done():  # at its deadline, perhaps, before it was added
+            futures.discard(future)
         return future
 
     def _take(self, names: frozenset[str]) -> Instance:

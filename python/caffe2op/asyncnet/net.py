@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, NoReturn
 
 from caffe2op._core import ffi, lib
+from caffe2op._core.living import Living
 from caffe2op._core.pickling import not_pickled
 from caffe2op._core.suggest import suggest
 from caffe2op.asyncnet import deadline, given
@@ -36,7 +37,7 @@ from caffe2op.workspace.store import NetLike, Workspace, current, net_def
 from caffe2op.workspace.trace import Trace, chrome_trace
 
 _shared_threads: list[Threads] = []  # of all nets that were given no number of workers
-_everyone: weakref.WeakSet[AsyncNet] = weakref.WeakSet()
+_everyone: Living[AsyncNet] = Living()
 
 
 class AsyncNet:
@@ -163,12 +164,9 @@ class AsyncNet:
         execute = self._primary.execute
         self._runner = Runner(execute, self._primary.nets, self._primary)
         self._run = execute.direct(self._runner, self._primary.native)
-        threads = shared() if workers is None else Threads(self._program.workers)
-        self._flight = Flight(self._program, threads, MODES[mode])
-        self._end: Callable[[], object] = lambda: None
-        if workers is not None:
-            self._end = end = weakref.finalize(self, threads.end)
-            end.atexit = False  # there threads.py knows better
+        own = None if workers is None else Threads(self._program.workers, weakref.ref(self))
+        self._flight = Flight(self._program, own or shared(), MODES[mode])
+        self._end: Callable[[], object] = own.end if own else lambda: None
         _everyone.add(self)
 
     def _prepare(self, one: Any) -> None:
@@ -443,7 +441,7 @@ def shared() -> Threads:
 
 
 def _after_fork() -> None:
-    for net in list(_everyone):
+    for net in _everyone:
         net._flight.after_fork()
 
 
