@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from caffe2op.asyncnet import AsyncNet, deadline
+from caffe2op.asyncnet import AsyncNet, deadline, devices
 from caffe2op.asyncnet.future import RunFuture
 
 from .graphs import until
@@ -160,6 +160,15 @@ def test_a_deadline_that_is_over_before_the_run_is_made(monkeypatch: pytest.Monk
     net.close()
 
 
+def test_no_thread_for_a_device() -> None:
+    """Who asks next gets one, and does not wait for a thread that never started."""
+    named = devices.NamedThread("named")
+    with no_threads() as refused, pytest.raises(RuntimeError, match="can't start new thread"):
+        named.call(lambda: 1)
+    assert refused == ["named"]
+    assert named.call(threading.current_thread).name == "named"
+
+
 class Interrupt(BaseException):
     """What a signal's handler raises."""
 
@@ -207,7 +216,13 @@ def interrupted_at(step: int, what: Callable[[], Any], files: tuple[str, ...]) -
     return False
 
 
-FILES = ("asyncnet/threads.py", "asyncnet/future.py", "asyncnet/flight.py", "asyncnet/deadline.py")
+FILES = (
+    "asyncnet/threads.py",
+    "asyncnet/future.py",
+    "asyncnet/flight.py",
+    "asyncnet/deadline.py",
+    "asyncnet/devices.py",
+)
 
 
 @pytest.mark.parametrize("start", ["submit", "with a deadline", "result"])
@@ -231,3 +246,14 @@ def test_an_interrupt_at_any_step(start: str) -> None:
         if not happened:
             break
     assert step > 10
+
+
+def test_an_interrupt_at_any_step_of_a_call_on_a_device() -> None:
+    step, happened = 0, True
+    while happened:
+        step += 1
+        named = devices.NamedThread("named")
+        happened = interrupted_at(step, lambda named=named: named.call(int), FILES)
+        used = {named.call(threading.current_thread) for _ in range(3)}
+        assert len(used) == 1, step
+    assert step > 5
