@@ -172,7 +172,7 @@ def test_exit_with_runs_in_flight(mode: str) -> None:
     time.sleep(0.05)
     print("leaving")
     """,
-        timeout=20,
+        timeout=60,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "leaving\n"
@@ -186,7 +186,7 @@ def test_exit_by_an_exception_with_runs_in_flight() -> None:
     futures = [made.submit() for _ in range(4)]
     raise SystemExit(3)
     """,
-        timeout=20,
+        timeout=60,
     )
     assert done.returncode == 3
     assert not done.stderr

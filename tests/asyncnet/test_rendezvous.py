@@ -167,7 +167,7 @@ def test_operator_gives_up() -> None:
     begin = time.monotonic()
     with pytest.raises(TimeoutError, match="deadline"):
         made.run(timeout=0.02)
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 20
     assert meeting.waiting == 0
 
 
