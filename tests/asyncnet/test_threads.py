@@ -3,7 +3,6 @@ between two steps: as many threads are counted as there are, and no run is left 
 
 from __future__ import annotations
 
-import dis
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -173,46 +172,26 @@ class Interrupt(BaseException):
     """What a signal's handler raises."""
 
 
-# Where CPython looks for signals: after a call, at the start of a function, and where a loop jumps.
-LOOKS = {
-    code
-    for name, code in dis.opmap.items()
-    if name == "RESUME" or name.startswith("CALL") or "JUMP_BACKWARD" in name
-}
-
-
 def interrupted_at(step: int, what: Callable[[], Any], files: tuple[str, ...]) -> bool:
-    """Calls `what`, and raises Interrupt where CPython looks for signals for the so manieth time in
-    these files, on this thread. Whether it came so far."""
+    """Calls `what`, and raises Interrupt for the so manieth time that CPython looks for signals in
+    these files, on this thread: where a function begins, and where one of C's has returned. (It
+    also looks where a loop jumps.) Whether it came so far."""
     left = [step]
 
-    def trace(frame: FrameType, event: str, arg: object) -> Any:
-        if event == "call":
-            frame.f_trace_opcodes = frame.f_code.co_filename.endswith(files)
-            frame.f_trace_lines = False
-            last = -1
+    def look(frame: FrameType, event: str, arg: object) -> None:
+        if event in ("call", "c_return") and frame.f_code.co_filename.endswith(files):
+            left[0] -= 1
+            if left[0] == 0:
+                raise Interrupt
 
-            def inside(frame: FrameType, event: str, arg: object) -> Any:
-                nonlocal last
-                if event == "opcode":
-                    if last in LOOKS:
-                        left[0] -= 1
-                        if left[0] == 0:
-                            raise Interrupt
-                    last = frame.f_code.co_code[frame.f_lasti]
-                return inside
-
-            return inside
-        return None
-
-    before = sys.gettrace()
-    sys.settrace(trace)
+    before = sys.getprofile()
+    sys.setprofile(look)
     try:
         what()
     except Interrupt:
         return True
     finally:
-        sys.settrace(before)
+        sys.setprofile(before)
     return False
 
 
