@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -92,24 +92,35 @@ MAKE: dict[str, Callable[[], Any]] = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def collector() -> Iterator[None]:
+    """It only runs where it is called, looks at nothing that was there before, and calls nobody:
+    Hypothesis has a Python function called at each collection."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    callbacks, gc.callbacks[:] = gc.callbacks[:], []
+    yield
+    gc.callbacks[:] = callbacks
+    gc.enable()
+    gc.unfreeze()
+
+
 @pytest.mark.parametrize("kind", MAKE)
 def test_nothing_of_python_runs(kind: str) -> None:
     MAKE[kind]()  # what is made once for all
     gc.collect()
-    gc.disable()
     calls: list[str] = []
 
     def note(frame: FrameType, event: str, arg: object) -> None:
         if event == "call":
             calls.append(f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_qualname}")
 
+    made = MAKE[kind]()
+    sys.setprofile(note)
     try:
-        made = MAKE[kind]()
-        sys.setprofile(note)
         del made
         gc.collect()
-        sys.setprofile(None)
     finally:
         sys.setprofile(None)
-        gc.enable()
     assert not calls

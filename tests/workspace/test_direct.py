@@ -197,7 +197,7 @@ def test_control_c_ends_a_run_that_was_expected_to_be_short(net_type) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @pytest.mark.parametrize("net_type", TYPES)
-def test_a_child_forked_on_another_thread_runs_and_polls(net_type) -> None:
+def test_a_child_forked_on_another_thread_runs_and_polls(net_type, no_collections: None) -> None:
     name = chain(net_type)
     for _ in range(50):
         workspace.RunNet(name)
@@ -236,5 +236,5 @@ def test_a_child_forked_on_another_thread_runs_and_polls(net_type) -> None:
 
     thread = threading.Thread(target=fork)
     thread.start()
-    thread.join(30)
+    thread.join(100)
     assert status == [0]
