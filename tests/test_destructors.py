@@ -23,6 +23,7 @@ from caffe2op.atomics import AtomicArray, AtomicBool, Mutex
 from caffe2op.operators import user
 from caffe2op.operators.native_function import native_function
 from caffe2op.operators.schema import Binding
+from caffe2op.workspace.workspaces import Workspace
 
 
 def a_net() -> core.Net:
@@ -47,8 +48,8 @@ def functions(**more: Any) -> AsyncNet:
     return made
 
 
-def objects() -> workspace.Workspace:
-    own = workspace.Workspace("own")
+def objects() -> Workspace:
+    own = Workspace("own")
     own.create_blob("object").feed({"any": "thing"})
     own.create_blob("array").feed(np.ones(3))
     own.create_blob("shared").share(np.ones(3))

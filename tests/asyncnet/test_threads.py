@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from caffe2op.asyncnet import AsyncNet, deadline, devices
-from caffe2op.asyncnet.future import RunFuture
+from caffe2op.asyncnet.future import Submission
 
 from .graphs import until
 
@@ -61,7 +61,7 @@ def test_no_thread_at_all() -> None:
                 future.result(timeout=LONG)
         assert len(refused) == 3
         assert counts(net) == (0, 0, 0)
-    assert not net._flight._futures
+    assert not net._flight._pending
     assert [r["f"] for r in net.map([{"x": k} for k in range(9)])] == list(range(1, 10))
     net.close()
 
@@ -110,10 +110,10 @@ def test_who_waits_does_the_run_and_leaves_the_others_to_an_error() -> None:
     threads = net._flight.threads
     with no_threads():
         # A queued run that nobody was asked to do, since one is on already.
-        first = RunFuture(
+        first = Submission(
             lambda f: {"f": wait(0)}, None, threads, lambda f: None, net._flight._parts
         )
-        helper = threading.Thread(target=first.result)
+        helper = threading.Thread(target=first.future.result)
     helper.start()
     assert inside.acquire(timeout=LONG)
     with no_threads() as refused:
@@ -124,7 +124,7 @@ def test_who_waits_does_the_run_and_leaves_the_others_to_an_error() -> None:
             last.result(timeout=LONG)
         assert refused
     helper.join(LONG)
-    assert first.result(timeout=LONG) == {"f": 0}
+    assert first.future.result(timeout=LONG) == {"f": 0}
     assert counts(net) == (0, 0, 0)
     net.close()
 
@@ -155,7 +155,7 @@ def test_a_deadline_that_is_over_before_the_run_is_made(monkeypatch: pytest.Monk
     net = net_of(lambda x: x + 1)
     with pytest.raises(TimeoutError, match="deadline passed"):
         net.submit({"x": 1}, timeout=LONG).result(timeout=LONG)
-    assert not net._flight._futures
+    assert not net._flight._pending
     net.close()
 
 
@@ -221,7 +221,7 @@ def test_an_interrupt_at_any_step(start: str) -> None:
         happened = interrupted_at(step, what, FILES)
         assert net.submit({"x": 1}).result(timeout=LONG) == {"f": 2}, step
         net.close(cancel=True)
-        until(lambda net=net: counts(net) == (0, 0, 0) and not net._flight._futures)
+        until(lambda net=net: counts(net) == (0, 0, 0) and not net._flight._pending)
         if not happened:
             break
     assert step > 10
