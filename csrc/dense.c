@@ -88,7 +88,6 @@ void c2_dense_exact(int dtype, void *base, const void *values, int64_t n, bool s
         break;
         C2_NUMBER_TYPES(CALL)
 #undef CALL
-    default: break;
     }
 }
 
@@ -109,7 +108,6 @@ static int add_chunk(void *job, int part, int64_t from, int64_t to) {
         break;
         C2_NUMBER_TYPES(CALL)
 #undef CALL
-    default: break;
     }
     return 0;
 }
