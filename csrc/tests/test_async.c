@@ -122,6 +122,25 @@ TEST(edges_must_go_forward) {
     c2_graph_free(g);
 }
 
+/* Whatever the order in which they are given, and however often. */
+TEST(many_predecessors_are_sorted_and_once_each) {
+    enum { N = 60 };
+    int32_t from[2 * N], to[2 * N];
+    for (int k = 0; k < 2 * N; k++) {
+        from[k] = (k * 37 + 11) % N;
+        to[k] = N;
+    }
+    c2_graph *g;
+    CHECK_EQ(c2_graph_of_edges(N + 1, 2 * N, from, to, &g), C2_OK);
+    CHECK_EQ(c2_graph_edges(g), N);
+    for (int k = 0; k < N; k++)
+        CHECK_EQ(g->preds[g->pred_at[N] + k], k);
+    c2_graph_free(g);
+    CHECK_EQ(c2_graph_of_edges(-1, 0, from, to, &g), C2_NO_MEMORY);
+    CHECK_EQ(c2_graph_of_edges(INT32_MAX, 0, from, to, &g), C2_NO_MEMORY);
+    CHECK(g == NULL);
+}
+
 /* 0 writes a; 1 and 2 read a; 3 writes a (after both readers); 4 reads and writes a. */
 TEST(blobs_make_the_edges) {
     const int64_t in_at[] = {0, 0, 1, 2, 2, 3}, out_at[] = {0, 1, 2, 3, 4, 5};
@@ -236,6 +255,7 @@ int main(void) {
     RUN(lanes_keep_their_operators);
     RUN(a_trace_has_every_operator_once_and_in_order);
     RUN(edges_must_go_forward);
+    RUN(many_predecessors_are_sorted_and_once_each);
     RUN(blobs_make_the_edges);
     return report();
 }

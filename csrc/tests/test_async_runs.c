@@ -2,6 +2,7 @@
 #include <pthread.h>
 
 #include "check.h"
+#include "machine.h"
 #include "platform.h"
 #include "schedule.h"
 #include "watched.h"
@@ -176,7 +177,57 @@ TEST(unmeasured_operators_are_worth_sharing) {
     close_net(&w, &e);
 }
 
+TEST(figures_stay_when_nothing_is_measured_any_more) {
+    edges e = chain(5);
+    watched w;
+    open_net(&w, &e, 0, 1);
+    c2_async *a = c2_async_new(w.net, w.graph, 1);
+    int64_t counts[5];
+    double mean[5], deviation[5];
+    CHECK_EQ(c2_async_costs(a, counts, mean, deviation), C2_VALUE);
+    CHECK_EQ(c2_async_profile(a, 1), C2_OK);
+    for (int k = 0; k < 5; k++) {
+        c2_run run = {0};
+        if (k == 2) CHECK_EQ(c2_async_profile(a, 0), C2_OK);
+        CHECK_EQ(c2_async_run(a, &run), C2_OK);
+        CHECK_EQ(c2_async_costs(a, counts, mean, deviation), C2_OK);
+        CHECK_EQ(counts[4], k < 2 ? k + 1 : 2);
+    }
+    CHECK_EQ(c2_async_profile(a, 1), C2_OK); /* from zero again */
+    CHECK_EQ(c2_async_costs(a, counts, mean, deviation), C2_OK);
+    CHECK_EQ(counts[4], 0);
+    c2_async_free(a);
+    close_net(&w, &e);
+}
+
+enum { ASKERS = 4 };
+static _Atomic int askers;
+static c2_machine answers[ASKERS];
+static void *ask(void *arg) {
+    add_acq_rel(&askers, 1);
+    while (load_acq(&askers) < ASKERS)
+        c2_os_relax();
+    *(c2_machine *)arg = c2_machine_measured();
+    return NULL;
+}
+
+/* Before anybody has measured: who comes while another measures does so too, and waits for nobody.
+ */
+TEST(several_may_measure_the_machine_at_once) {
+    pthread_t threads[ASKERS];
+    for (int k = 0; k < ASKERS; k++)
+        pthread_create(&threads[k], NULL, ask, &answers[k]);
+    for (int k = 0; k < ASKERS; k++)
+        pthread_join(threads[k], NULL);
+    const c2_machine now = c2_machine_measured(), again = c2_machine_measured();
+    CHECK(now.latency == again.latency && now.signal == again.signal);
+    for (int k = 0; k < ASKERS; k++)
+        CHECK(answers[k].latency > 0 && answers[k].signal > 0 && answers[k].latency < 1e7f);
+}
+
 int main(void) {
+    RUN(several_may_measure_the_machine_at_once);
+    RUN(figures_stay_when_nothing_is_measured_any_more);
     RUN(a_disturbance_while_costs_are_measured_does_not_count);
     RUN(reports_while_runs_are_on);
     RUN(a_mode_or_a_trace_ends_plain_runs_at_once);

@@ -321,6 +321,43 @@ TEST(scattered_adds) {
             }
 }
 
+/* The same in a net: slots so hot that the sums want memory, and so many that a copy does not pay.
+ */
+static operator summed;
+static c2_blob *sums;
+
+static int weighted_sum(void) {
+    c2_guard_enter();
+    float *const base = c2_blob_tensor(sums)->data;
+    memset(base, 0, 40000 * sizeof *base);
+    const int status = run(&summed);
+    double sum = 0;
+    for (int k = 0; k < 40000; k++)
+        sum += base[k];
+    CHECK_EQ(sum, status ? 0 : 8192);
+    c2_guard_leave();
+    return status;
+}
+
+TEST(scattered_adds_of_a_net) {
+    enum { SLOTS = 40000, N = 8192 };
+    static float zeros[SLOTS], ones[N];
+    static int32_t indices[N];
+    for (int k = 0; k < N; k++) {
+        indices[k] = k % 2 ? k * 3 % SLOTS : 5;
+        ones[k] = 1;
+    }
+    const int64_t slots = SLOTS, one = 1, n = N;
+    c2_blob *in[] = {tensor(C2_FLOAT32, 1, &slots, zeros), tensor(C2_FLOAT32, 1, &one, ones),
+                     tensor(C2_INT32, 1, &n, indices), tensor(C2_FLOAT32, 1, &n, ones),
+                     tensor(C2_FLOAT32, 1, &one, ones)};
+    sums = in[0];
+    summed = make("ScatterWeightedSum", 5, in, 1, in, NULL, 0);
+    runs_out(weighted_sum, ALONE);
+    c2_net_free(summed.net);
+    drop(in, 5);
+}
+
 int main(void) {
     RUN(without_threads_the_caller_does_it_or_says_so);
     RUN(blobs_graphs_and_nets);
@@ -328,5 +365,6 @@ int main(void) {
     RUN(asyncs_in_every_way);
     RUN(a_refused_watch_changes_nothing);
     RUN(scattered_adds);
+    RUN(scattered_adds_of_a_net);
     return report();
 }

@@ -1,11 +1,14 @@
 /* reclaim.c and blob.c: nothing is freed while a guard could see it, all is freed in the end. */
+#define _GNU_SOURCE
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "../reclaim.c"
+
 #include "blob.h"
-#include "check.h"
 #include "kernel.h"
+#include "threads.h"
 
 typedef struct thing {
     c2_retired retired;
@@ -102,10 +105,53 @@ TEST(a_blob_checks_what_it_is_given) {
     c2_blob_free(b);
 }
 
+/* ---- forks ---- */
+
+static _Atomic int inside, outside;
+static void *stay_inside(void *arg) {
+    c2_guard_enter();
+    reach(&inside, 1);
+    await(&outside, 1);
+    c2_guard_leave();
+    return NULL;
+}
+
+static void retire_in_child(void *depth) {
+    _Atomic int destroyed = 0;
+    CHECK_EQ(c2_idle(), depth == NULL); /* but for its own guard nobody is inside */
+    retire_one(&destroyed);
+    if (depth) c2_guard_leave();
+    CHECK_EQ(load_rlx(&destroyed), 1);
+    CHECK(c2_idle());
+}
+
+/* Another thread of the parent is inside a guard at the fork, or just at the list: that thread is
+ * not in the child, and holds nothing back there. A guard of the forking thread goes on. */
+TEST(a_child_forgets_the_guards_of_others) {
+    const pthread_t thread = go(stay_inside, NULL);
+    await(&inside, 1);
+    _Atomic int destroyed = 0;
+    retire_one(&destroyed);
+    join_child(child(retire_in_child, NULL));
+    while (!try_lock_limbo())
+        nap();
+    const pid_t pid = child(retire_in_child, NULL);
+    unlock_limbo();
+    join_child(pid);
+    c2_guard_enter();
+    join_child(child(retire_in_child, &destroyed));
+    c2_guard_leave();
+    CHECK_EQ(load_rlx(&destroyed), 0); /* nor did the children end the guards of the parent */
+    reach(&outside, 1);
+    pthread_join(thread, NULL);
+    CHECK_EQ(load_rlx(&destroyed), 1);
+}
+
 int main(void) {
     RUN(without_a_guard_it_goes_at_once);
     RUN(an_open_guard_holds_it_back);
     RUN(readers_never_see_half_a_change);
     RUN(a_blob_checks_what_it_is_given);
+    RUN(a_child_forgets_the_guards_of_others);
     return report();
 }
