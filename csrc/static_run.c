@@ -136,11 +136,16 @@ static void execute_all(c2_static *s, int32_t w, self me) {
     }
 }
 
+/* A helper that comes late finds its program in the hands of who waited for it, who gives it back
+ * within an item or two: it stays until then, or the caller would do all the rest alone. */
 static void help(void *arg) {
     c2_static *s = arg;
     const int32_t number = 1 + add_rlx(&s->next_helper, 1);
+    const int32_t w = number % s->schedule->workers;
     c2_batch batch = {0};
-    execute_all(s, number, (self){number, NULL, &batch});
+    const self me = {number, NULL, &batch};
+    wait_for_slow(s, w, length(s, w), me);
+    execute_all(s, w, me);
     c2_batch_end(&batch);
 }
 
