@@ -204,7 +204,21 @@ TEST(lanes_keep_their_operators) {
     CHECK_EQ(c2_async_lanes(a, lane, 2, good, none), C2_VALUE); /* an operator on lane 2 */
     CHECK_EQ(c2_async_lanes(a, lane, 3, zero, none), C2_VALUE);
     CHECK_EQ(c2_async_lanes(a, lane, 3, good, both), C2_VALUE);
-    CHECK_EQ(c2_async_lanes(a, lane, 3, good, none), C2_OK);
+    const int32_t many[] = {200, 100, 1}, huge[] = {1, 257, 1}, first[] = {1, 0, 0};
+    const int32_t cpus[] = {0, 1024, -1};
+    CHECK_EQ(c2_async_lanes(a, lane, 3, many, none), C2_VALUE); /* more than a team */
+    CHECK_EQ(c2_async_pin(a, 0, cpus, 1), C2_VALUE);            /* no lanes yet */
+    CHECK_EQ(c2_async_lanes(a, lane, 3, huge, none), C2_VALUE);
+    CHECK_EQ(c2_async_lanes(a, lane, 3, good, first), C2_OK);
+    CHECK_EQ(c2_async_lanes(a, lane, 3, good, none), C2_VALUE); /* there are some */
+    CHECK_EQ(c2_async_pin(a, -1, cpus, 1), C2_VALUE);
+    CHECK_EQ(c2_async_pin(a, 3, cpus, 1), C2_VALUE);
+    CHECK_EQ(c2_async_pin(a, 0, cpus, 1), C2_VALUE); /* the caller's lane */
+    CHECK_EQ(c2_async_pin(a, 1, cpus, 0), C2_VALUE);
+    CHECK_EQ(c2_async_pin(a, 1, cpus, 2), C2_VALUE);
+    CHECK_EQ(c2_async_pin(a, 1, cpus + 2, 1), C2_VALUE);
+    CHECK_EQ(c2_async_trace(a, -1), C2_VALUE);
+    CHECK_EQ(c2_async_trace(a, (int64_t)INT32_MAX + 1), C2_VALUE);
     c2_async_free(a);
     close_net(&w, &e);
 }

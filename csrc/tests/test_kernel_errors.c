@@ -11,15 +11,11 @@ typedef struct refusal {
     const char *words;
 } refusal;
 
-static int32_t user(void **data, const int64_t *sizes, void *unused) {
-    CHECK(0); /* it is not called */
-    return 0;
-}
 /* An output that is like the fourth of one input. */
-static const c2_user_schema user_schema = {.function = user,
-                                           .input_dtypes = (const int32_t[]){C2_FLOAT32},
-                                           .output_dtypes = (const int32_t[]){C2_FLOAT32},
-                                           .output_like = (const int32_t[]){3}};
+static const c2_user_schema fourth_schema = {.function = user,
+                                             .input_dtypes = (const int32_t[]){C2_FLOAT32},
+                                             .output_dtypes = (const int32_t[]){C2_FLOAT32},
+                                             .output_like = (const int32_t[]){3}};
 
 static const refusal refusals[] = {
     {{"AtomicFetchAdd", "aa", "..", {{0}}}, C2_VALUE, "output 0 must be the blob of input 0"},
@@ -60,7 +56,7 @@ TEST(refusals_have_a_status_and_words) {
         const refusal *r = &refusals[k];
         char before[MOST][64] = {{0}};
         open_form(&r->form);
-        now.op.net->ops[0].handle = (void *)&user_schema; /* others do not look */
+        now.op.net->ops[0].handle = (void *)&fourth_schema; /* others do not look */
         c2_guard_enter();
         for (int i = 0; i < now.n_in; i++) {
             const c2_tensor *t = c2_blob_tensor(now.in[i]);
@@ -79,6 +75,34 @@ TEST(refusals_have_a_status_and_words) {
         }
         close_form();
     }
+}
+
+/* In the place of each input of each kernel: nothing, and a tensor that few expect. */
+static void run_with_another(const form *f, int i, int empty) {
+    const int64_t shape[] = {1, 5, 1};
+    open_form(f);
+    now.op.net->ops[0].handle = (void *)&user_schema;
+    if (empty)
+        c2_blob_clear(now.in[i]);
+    else
+        CHECK_EQ(c2_blob_feed(now.in[i], C2_INT8, 3, shape, NULL), C2_OK);
+    const int status = run(&now.op);
+    const int fits = empty ? status == C2_TYPE
+                           : status == C2_OK || status == C2_TYPE || status == C2_SHAPE ||
+                                 status == C2_INDEX;             /* a table of one row */
+    if (!fits || (status && !strstr(now.op.run.message, "put"))) /* input or output: which one */
+        fprintf(stderr, "%s(%s), input %d: status %d, %s\n", f->type, f->inputs, i, status,
+                now.op.run.message);
+    CHECK(fits);
+    CHECK(!status || strstr(now.op.run.message, "put"));
+    close_form();
+}
+
+TEST(another_blob_in_the_place_of_each_input) {
+    for (int k = 0; k < FORMS; k++)
+        for (int i = 0; i < (int)strlen(forms[k].inputs); i++)
+            for (int empty = 0; empty < 2; empty++)
+                run_with_another(&forms[k], i, empty);
 }
 
 /* ---- a wait for the mutex of an update ---- */
@@ -105,6 +129,7 @@ TEST(a_stop_ends_the_wait_for_an_updates_mutex) {
 
 int main(void) {
     RUN(refusals_have_a_status_and_words);
+    RUN(another_blob_in_the_place_of_each_input);
     RUN(a_stop_ends_the_wait_for_an_updates_mutex);
     return report();
 }

@@ -4,11 +4,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "threads.h"
+
+static _Atomic int refusals; /* of memory for a guard, to come */
+static void *asked(size_t alignment, size_t bytes) {
+    return add_rlx(&refusals, -1) > 0 ? NULL : aligned_alloc(alignment, bytes);
+}
+#define aligned_alloc asked
 #include "../reclaim.c"
+#undef aligned_alloc
 
 #include "blob.h"
 #include "kernel.h"
-#include "threads.h"
 
 typedef struct thing {
     c2_retired retired;
@@ -105,6 +112,34 @@ TEST(a_blob_checks_what_it_is_given) {
     c2_blob_free(b);
 }
 
+/* ---- guards that there is no memory for ---- */
+
+static _Atomic int entered, enough;
+static void *enter_and_stay(void *arg) {
+    c2_guard_enter();
+    CHECK(c2_inside());
+    add_acq_rel(&entered, 1);
+    await(&enough, 1);
+    c2_guard_leave();
+    return NULL;
+}
+
+/* More threads than ever were inside at once; what each asks for is refused a few times. */
+TEST(a_guard_waits_for_memory) {
+    enum { MANY = 8 };
+    pthread_t threads[MANY];
+    store_rlx(&refusals, 10);
+    for (int k = 0; k < MANY; k++)
+        threads[k] = go(enter_and_stay, NULL);
+    await(&entered, MANY);
+    CHECK(load_rlx(&refusals) <= 0);
+    CHECK(!c2_idle());
+    reach(&enough, 1);
+    for (int k = 0; k < MANY; k++)
+        pthread_join(threads[k], NULL);
+    CHECK(c2_idle());
+}
+
 /* ---- forks ---- */
 
 static _Atomic int inside, outside;
@@ -152,6 +187,7 @@ int main(void) {
     RUN(an_open_guard_holds_it_back);
     RUN(readers_never_see_half_a_change);
     RUN(a_blob_checks_what_it_is_given);
+    RUN(a_guard_waits_for_memory);
     RUN(a_child_forgets_the_guards_of_others);
     return report();
 }

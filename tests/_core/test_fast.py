@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from caffe2op import core, workspace
 from caffe2op._core import fast
 from caffe2op._core.dtypes import to_code as code
+from caffe2op.asyncnet import AsyncNet
 
 
 @pytest.mark.parametrize(
@@ -52,3 +54,16 @@ def test_the_memory_of_what_was_refused_is_free_again():
         with pytest.raises(ValueError):
             fast.Array(array, dtype)
     array.resize(5)  # NumPy would refuse it while somebody has its buffer
+
+
+def test_arguments_of_a_run():
+    workspace.FeedBlob("x", np.zeros(2, np.float32))
+    net = core.Net("short")
+    net.Copy("x", "y")
+    made = AsyncNet(net)
+    made.run()
+    with pytest.raises(TypeError, match="at most 1 argument, 2 given"):
+        made._run(False, True)
+    with pytest.raises(TypeError):
+        fast.NetRun(0)
+    assert made.run()
