@@ -4,9 +4,10 @@
     python tests/proof/run.py --long             hours, with a million inputs for the fuzzer
     python tests/proof/run.py --long --only deaths soak --hours 8
 
-What is there, for --only: tests, core, coverage, schedules, fuzz, histories, deaths, soak, handover.
-Needs Linux, the installed package with its "test" extra, setuptools, make and gcc. Ends with status 1
-when anything failed. The same checks in their shortest form are ordinary tests of `pytest`.
+What is there, for --only: tests, core, coverage, schedules, fuzz, histories, deaths, soak,
+handover. Needs Linux, the installed package with its "test" extra, setuptools, make and gcc. Ends
+with status 1 when anything failed. The same checks in their shortest form are ordinary tests of
+`pytest`.
 """
 
 from __future__ import annotations
