@@ -21,6 +21,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 CSRC = Path(__file__).resolve().parents[1]
 ROOT = CSRC.parent
@@ -47,11 +48,12 @@ class Counts:
     functions: dict[int, str] = field(default_factory=dict)
     branches: dict[int, list[int]] = field(default_factory=dict)
 
-    def add(self, line: dict[str, object]) -> None:
-        number, count = int(str(line["line_number"])), int(str(line["count"]))
-        self.lines[number] = self.lines.get(number, 0) + count
-        self.functions.setdefault(number, str(line.get("function_name", "")))
-        taken = [int(way["count"]) for way in line["branches"]]  # type: ignore[attr-defined]
+    def add(self, line: dict[str, Any]) -> None:
+        """One of gcov's lines."""
+        number: int = line["line_number"]
+        self.lines[number] = self.lines.get(number, 0) + line["count"]
+        self.functions.setdefault(number, line.get("function_name", ""))
+        taken: list[int] = [way["count"] for way in line["branches"]]
         before = self.branches.get(number, [])
         if len(before) == len(taken):
             taken = [a + b for a, b in zip(before, taken, strict=True)]

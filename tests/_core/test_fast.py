@@ -51,7 +51,7 @@ def test_a_mutex_on_other_arrays(size, dtype, given):
 def test_the_memory_of_what_was_refused_is_free_again():
     array = np.zeros(3)
     for dtype in (99, code("int8")):
-        with pytest.raises(ValueError, match="dtype|buffer"):
+        with pytest.raises(ValueError, match=r"dtype|buffer"):
             fast.Array(array, dtype)
     array.resize(5)  # NumPy would refuse it while somebody has its buffer
 
