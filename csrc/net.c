@@ -21,14 +21,16 @@ c2_net *c2_net_new(int64_t n_ops) {
 
 void c2_net_free(c2_net *net) {
     if (!net) return;
-    for (int64_t i = 0; i < net->n; i++)
+    for (int64_t i = 0; i < net->n && !net->blobs; i++)
         free((void *)net->ops[i].in);
+    free(net->blobs);
     free(net);
 }
 
 int c2_net_set(c2_net *net, int64_t index, c2_kernel kernel, void *handle, int n_in,
                c2_blob *const *in, int n_out, c2_blob *const *out, const c2_arg *args, int n_args) {
     if (index < 0 || index >= net->n) return C2_INDEX;
+    if (net->blobs) return C2_VALUE;
     c2_context *op = &net->ops[index];
     c2_blob **blobs = NULL;
     if (n_in + n_out > 0 && !(blobs = malloc((size_t)(n_in + n_out) * sizeof *blobs)))
@@ -46,6 +48,33 @@ int c2_net_set(c2_net *net, int64_t index, c2_kernel kernel, void *handle, int n
                        .op = (int32_t)index,
                        .handle = handle};
     if (!kernel) net->python = 1;
+    return C2_OK;
+}
+
+int c2_net_fill(c2_net *net, const c2_operators *from) {
+    int64_t total = 1; /* never nothing: NULL says that c2_net_set is the way */
+    for (int64_t v = 0; v < net->n; v++)
+        total += from->n_in[v] + from->n_out[v];
+    c2_blob **next = malloc((size_t)total * sizeof *next);
+    if (!next) return C2_NO_MEMORY;
+    net->blobs = next;
+    for (int64_t v = 0; v < net->n; v++) {
+        c2_kernel kernel = from->kernels[from->kind[v]];
+        if (!kernel) net->python = 1;
+        net->ops[v] = (c2_context){.kernel = kernel ? kernel : c2_python_kernel,
+                                   .in = next,
+                                   .out = next + from->n_in[v],
+                                   .n_in = from->n_in[v],
+                                   .n_out = from->n_out[v],
+                                   .args = from->args[v],
+                                   .n_args = from->n_args[v],
+                                   .op = (int32_t)v,
+                                   .handle = from->handles[v]};
+        for (int32_t k = 0; k < from->n_in[v]; k++)
+            *next++ = from->blobs[from->in[from->in_at[v] + k]];
+        for (int32_t k = 0; k < from->n_out[v]; k++)
+            *next++ = from->blobs[from->out[from->out_at[v] + k]];
+    }
     return C2_OK;
 }
 

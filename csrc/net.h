@@ -8,6 +8,7 @@
 struct c2_net {
     int64_t n;
     int32_t python;   /* 1: it has Python operators (batch.h) */
+    c2_blob **blobs;  /* of all operators in a row, where c2_net_fill made them; else NULL */
     c2_context ops[]; /* templates: a run copies one and adds `run` and `message` */
 };
 

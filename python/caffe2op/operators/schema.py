@@ -84,13 +84,13 @@ class Binding:
     `prepare` is called before a net with such an operator is built: it loads what the kernel
     needs, or raises. `blocks` tells of one operator what `Schema.waits` does of all of its type.
 
-    `handle` makes the `void *` that a native kernel finds in its context (a c2_user_schema, say).
-    The net keeps what it returns alive. `inner` does the same for an operator that runs nets of its
-    own: it is given what builds one, the value of the argument of that name, into a c2_net.
+    `handle` is the `void *` that a native kernel finds in its context (a c2_user_schema, say), and
+    nets keep it alive. `inner` makes it for an operator that runs nets of its own: it is given what
+    builds one, the value of the argument of that name, into a c2_net.
     """
 
     kernel: str | None
-    handle: Callable[[OperatorDef], Any] | None = None
+    handle: Any = None
     inner: Callable[[OperatorDef, Callable[[str, NetDef], Any]], Any] | None = None
     python: Callable[[OperatorDef], PythonFunction] | None = None
     prepare: Callable[[], None] | None = None

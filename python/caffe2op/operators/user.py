@@ -225,7 +225,7 @@ def _native_binding(native: NativeFunction, takes: list[int], gives: list[_Outpu
         setattr(schema, field, part)
     # Whoever holds the handle (a net) holds all that it points to.
     handle = ffi.gc(schema, functools.partial(_let_go, schema, parts, native))
-    return Binding(kernel="UserFunction", handle=lambda op: handle)
+    return Binding(kernel="UserFunction", handle=handle)
 
 
 def _let_go(*kept: Any) -> None:
