@@ -1,5 +1,5 @@
-"""Nets of many operators are built all at once (compile_many.py, columns.py): as one after the other
-builds them, with the same words for what is wrong. The slow twin is that other way."""
+"""Nets of many operators are built all at once (compile_many.py, columns.py): as one after the
+other builds them, with the same words for what is wrong. The slow twin is that other way."""
 
 import gc
 import random
@@ -184,7 +184,7 @@ def test_names_of_an_operator_in_an_error() -> None:
     assert "inputs: s0 float32 (7,), i int64 (7,)" in raised.value.__notes__[0]
 
 
-# ---- columns --------------------------------------------------------------------------------------
+# ---- columns ------------------------------------------------------------------------------------
 
 
 def uses(net: NetDef) -> columns.Uses:
