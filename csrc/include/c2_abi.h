@@ -271,6 +271,10 @@ typedef void (*c2_python_leave)(void);
 void c2_set_python(c2_python_enter enter, c2_python_call call, c2_python_leave leave);
 
 c2_net *c2_net_new(int64_t n_ops); /* NULL when out of memory */
+/* A net of operators that are alike and have no blobs: operator v calls the kernel with the handle
+ * first + v * step, its element of an array of the caller's. It takes no memory for each, and none
+ * is set. NULL when out of memory. */
+c2_net *c2_net_alike(int64_t n_ops, c2_kernel kernel, void *first, int64_t step);
 void c2_net_free(c2_net *net);
 
 /* Fill operator `index` of a net that c2_net_fill has not filled. Copies the pointer arrays;
@@ -296,7 +300,7 @@ typedef struct c2_operators {
     const int32_t *out, *n_out;
 } c2_operators;
 
-/* Fill a net that has no operators yet: C2_OK, or C2_NO_MEMORY and it has none still. */
+/* Fill a net that c2_net_new made, once: C2_OK, or C2_NO_MEMORY and it has no operators still. */
 int c2_net_fill(c2_net *net, const c2_operators *operators);
 
 /* Run every operator once, in program order. Returns run->status. Blocks; release the GIL. */

@@ -141,6 +141,26 @@ TEST(a_net_filled_at_once_is_the_same) {
         c2_blob_free(blobs[k]);
 }
 
+static int add_op(c2_context *c) {
+    *(int64_t *)c->handle += 10 + c->op;
+    return c->n_in || c->n_out || c->args ? C2_FAILED : C2_OK;
+}
+
+TEST(operators_alike_have_an_element_each) {
+    struct {
+        int64_t value, other;
+    } elements[5] = {{1, 2}, {3, 4}, {5, 6}, {7, 8}, {9, 10}};
+    c2_net *net = c2_net_alike(5, add_op, elements, sizeof elements[0]);
+    CHECK_EQ(c2_net_set(net, 0, look, NULL, 0, NULL, 0, NULL, NULL, 0), C2_VALUE);
+    c2_run run = {0};
+    CHECK_EQ(c2_net_run(net, &run), C2_OK);
+    for (int v = 0; v < 5; v++) {
+        CHECK_EQ(elements[v].value, 2 * v + 1 + 10 + v);
+        CHECK_EQ(elements[v].other, 2 * v + 2);
+    }
+    c2_net_free(net);
+}
+
 enum { STEPS = 50 };
 
 TEST(substeps_share_few_threads) {
@@ -285,6 +305,7 @@ TEST(jobs_are_run_or_revoked) {
 int main(void) {
     RUN(nets_run_in_order_and_often_enough);
     RUN(a_net_filled_at_once_is_the_same);
+    RUN(operators_alike_have_an_element_each);
     RUN(substeps_share_few_threads);
     RUN(substeps_that_wait_each_have_a_thread);
     RUN(the_first_failure_stops_the_siblings);
