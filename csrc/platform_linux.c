@@ -184,10 +184,11 @@ int c2_os_wake(const void *word, int size, int count) {
  *   bits 22..30   9 bits of a hash of the pid and time namespaces, never 0; 0 = unknown
  *   bit  31       0
  *   bits 32..53   tid
- *   bits 54..63   10 bits of a hash of the thread's start time, never 0; 0 = unknown
+ *   bits 54..63   the thread's start time in ticks, modulo 1023, plus 1; 0 = unknown
  *
  * The start time is there because pids and tids come back: a new thread that was given the
- * numbers of a dead one differs from it, except once in 1023. The namespaces are there because
+ * numbers of a dead one differs from it, but where they began a multiple of 10.23 s apart (a tick
+ * is 10 ms). The namespaces are there because
  * memory may be shared between containers, where the numbers mean other threads: an owner from
  * another namespace is never called dead (one pair of namespaces in 511 looks alike). A process
  * that calls exec while it is an owner keeps pid, tid and start time, so it lives on as an owner
@@ -215,6 +216,10 @@ static uint32_t start_of(uint64_t self) {
 /* Maps x to 1 .. 2^bits - 1: 0 is kept for "unknown". */
 static uint32_t hash_to(uint64_t x, int bits) {
     return (uint32_t)(mix64(x) % ((1u << bits) - 1)) + 1;
+}
+
+static uint32_t start_part(uint64_t ticks) {
+    return (uint32_t)(ticks % ((1u << START_BITS) - 1)) + 1;
 }
 
 /* Reads state and start time (clock ticks after boot) of a thread. False when it cannot. */
@@ -277,7 +282,7 @@ __attribute__((noinline, cold)) static uint64_t self_slow(void) {
         char state;
         uint64_t ticks;
         space = space_hash();
-        if (read_stat(pid, tid, &state, &ticks)) start = hash_to(ticks, START_BITS);
+        if (read_stat(pid, tid, &state, &ticks)) start = start_part(ticks);
     }
     cached_self = pid | space << PID_BITS | tid << 32 | start << (32 + PID_BITS);
     errno = errno_before;
@@ -320,7 +325,7 @@ int c2_os_alive(uint64_t self) {
         /* A thread that has ended stays as a zombie until its parent waits, or, the first
          * thread of a process, until the others have ended. */
         const bool ended = state == 'Z' || state == 'X' || state == 'x';
-        const bool other = start_of(self) && start_of(self) != hash_to(ticks, START_BITS);
+        const bool other = start_of(self) && start_of(self) != start_part(ticks);
         alive = !ended && !other;
     } else {
         /* It ended between the two looks, or /proc does not show the processes of others. */

@@ -30,6 +30,9 @@
 #include "platform.h"
 #include "team.h"
 
+enum { SPINS = 2000 };
+static const int64_t DOZE_AFTER_NS = 2 * 1000 * 1000, DOZE_MOST_NS = 1000 * 1000;
+
 typedef struct program {
     _Alignas(64) _Atomic uint32_t done;
     _Atomic uint32_t lease;
@@ -81,9 +84,23 @@ typedef struct self {
 
 static void execute(c2_static *s, int32_t w, uint32_t upto, self me);
 
+/* Whoever has the lease is at a long operator: leave the processor to others, and after a while
+ * look only now and then. Nobody rings, as that would cost each item that is told a fence. */
+static void look_later(program *p, uint32_t done, int64_t *since) {
+    const int64_t now = c2_os_now();
+    if (*since == 0) *since = now;
+    const int64_t waited = now - *since, pause = waited / 16;
+    if (waited < DOZE_AFTER_NS)
+        c2_os_yield();
+    else
+        c2_os_wait(&p->done, 4, done, now + (pause < DOZE_MOST_NS ? pause : DOZE_MOST_NS));
+}
+
 static void wait_for_slow(c2_static *s, int32_t w, uint32_t count, self me) {
     program *p = &s->programs[w];
-    for (int spin = 0; load_acq(&p->done) < count; spin++) {
+    int64_t since = 0;
+    uint32_t done;
+    for (int spin = 0; (done = load_acq(&p->done)) < count; spin++) {
         c2_batch_end(me.batch);
         if (c2_run_stopped(s->run)) return;
         if (take(p)) {
@@ -93,10 +110,10 @@ static void wait_for_slow(c2_static *s, int32_t w, uint32_t count, self me) {
         }
         /* Its holder is on it. Fine-grained work comes within a microsecond or so; a holder that
          * lost its processor needs ours. */
-        if (spin < 2000)
+        if (spin < SPINS)
             c2_os_relax();
         else {
-            c2_os_yield();
+            look_later(p, done, &since);
             if (me.ticker) c2_run_stopping(s->run);
         }
     }
@@ -136,11 +153,16 @@ static void execute_all(c2_static *s, int32_t w, self me) {
     }
 }
 
+/* A helper that comes late finds its program in the hands of who waited for it, who gives it back
+ * within an item or two: it stays until then, or the caller would do all the rest alone. */
 static void help(void *arg) {
     c2_static *s = arg;
     const int32_t number = 1 + add_rlx(&s->next_helper, 1);
+    const int32_t w = number % s->schedule->workers;
     c2_batch batch = {0};
-    execute_all(s, number, (self){number, NULL, &batch});
+    const self me = {number, NULL, &batch};
+    wait_for_slow(s, w, length(s, w), me);
+    execute_all(s, w, me);
     c2_batch_end(&batch);
 }
 

@@ -1,5 +1,6 @@
 /* async.c, measure.c: what an AsyncNet measures and decides, and what may come between its runs. */
 #include <pthread.h>
+#include <time.h>
 
 #include "check.h"
 #include "platform.h"
@@ -119,6 +120,44 @@ TEST(a_mode_or_a_trace_ends_plain_runs_at_once) {
     close_net(&w, &e);
 }
 
+/* Long for a helper, short for the caller. */
+static struct {
+    uint64_t caller;
+    _Atomic int helped;
+} sleepy;
+static int sleep_long(c2_context *c) {
+    (void)c;
+    const int helper = c2_os_self() != sleepy.caller;
+    if (helper) store_rlx(&sleepy.helped, 1);
+    _Atomic uint32_t nobody = 0;
+    const int64_t until = c2_os_now() + (helper ? 300 : 20) * INT64_C(1000000);
+    while (c2_os_now() < until)
+        c2_os_wait(&nobody, 4, 0, until);
+    return C2_OK;
+}
+
+TEST(who_waits_long_for_a_helper_leaves_the_processor) {
+    edges e = independent(2);
+    watched w;
+    open_net(&w, &e, 0, 1);
+    for (int v = 0; v < 2; v++)
+        c2_net_set(w.net, v, sleep_long, NULL, 0, NULL, 0, NULL, NULL, 0);
+    c2_async *a = c2_async_new(w.net, w.graph, 2);
+    c2_async_mode(a, C2_MODE_STATIC);
+    sleepy.caller = c2_os_self();
+    double spent = 0; /* seconds of processors, in a run that the caller waited in */
+    for (int k = 0; k < 50 && !load_rlx(&sleepy.helped); k++) { /* the helper may come too late */
+        c2_run run = {0};
+        const clock_t begin = clock();
+        CHECK_EQ(c2_async_run(a, &run), C2_OK);
+        spent = (double)(clock() - begin) / CLOCKS_PER_SEC;
+    }
+    CHECK(load_rlx(&sleepy.helped));
+    CHECK(spent < 0.15); /* of 0.3 */
+    c2_async_free(a);
+    close_net(&w, &e);
+}
+
 /* Operator 0 leaves out another one, 100, and all that come after it. */
 static struct {
     c2_graph *graph;
@@ -179,6 +218,7 @@ TEST(unmeasured_operators_are_worth_sharing) {
 int main(void) {
     RUN(a_disturbance_while_costs_are_measured_does_not_count);
     RUN(reports_while_runs_are_on);
+    RUN(who_waits_long_for_a_helper_leaves_the_processor);
     RUN(a_mode_or_a_trace_ends_plain_runs_at_once);
     RUN(an_operator_is_left_out_with_all_that_come_after_it);
     RUN(unmeasured_operators_are_worth_sharing);

@@ -51,6 +51,31 @@ static void barrier(void) { /* an AsyncNetBarrier in the middle: two before it, 
     MAKE_NET(5, {0, 2}, {1, 2}, {2, 3}, {2, 4});
     make_executor(2);
 }
+
+/* Worker 1 has operators 0 and 2, worker 0 has 1, which needs 0 and then waits until 2 has run, as
+ * nothing in a net does: the helper must find its way to 2 though the caller was at 0 when it came.
+ */
+static _Atomic uint32_t second_ran;
+static int ran_second(c2_context *c) {
+    store_rel(&second_ran, 1); /* meets load_acq below */
+    return kernel(c);
+}
+static int after_second(c2_context *c) {
+    while (!load_acq(&second_ran))
+        c2_os_yield();
+    return kernel(c);
+}
+static void late_helper(void) {
+    static int32_t start[] = {0, 1, 3};
+    static c2_item items[] = {{.op = 1}, {.op = 0, .waits = 1, .publish = 1}, {2, 1, 0}, {0, 1, 0}};
+    static c2_wait_for waits[] = {{.worker = 1, .count = 1}};
+    static const c2_schedule schedule = {
+        .n = 3, .workers = 2, .start = start, .items = items, .waits = waits};
+    MAKE_NET(3, {0, 1});
+    c2_net_set(net, 1, after_second, NULL, 0, NULL, 0, NULL, NULL, 0);
+    c2_net_set(net, 2, ran_second, NULL, 0, NULL, 0, NULL, NULL, 0);
+    executor = c2_static_new(net, &schedule);
+}
 static void failing_first(void) {
     fails_at = 0;
     diamond();
@@ -103,6 +128,7 @@ static const model_test tests[] = {
          .preemptions = 3),
     TEST("a barrier between two and two", barrier, caller, .stale = 1, .spins = 1,
          .preemptions = 3),
+    TEST("a helper that comes late", late_helper, caller, .stale = 1, .spins = 1, .preemptions = 3),
     TEST("Python, waits in both directions", python, caller, .spins = 1, .preemptions = 3),
     TEST("Python and native", python_and_native, caller, .stale = 1, .spins = 1, .preemptions = 2),
     TEST("a Python operator fails", python_fails, caller_of_failure, .spins = 1, .preemptions = 2),

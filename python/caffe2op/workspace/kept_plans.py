@@ -138,13 +138,13 @@ def _add_values(definition: Any, values: Values) -> None:
     values += get.single(definition)
     for items in get.lists(definition):
         if items:
-            values += _items(items)
+            values += items if type(items) is list else _items(items)
         values.append(_END)
     for one in get.definitions(definition):
         if type(one) in _FIELDS:
             _add_values(one, values)
         elif one:
-            for item in _items(one):
+            for item in one if type(one) is list else _items(one):
                 _add_values(item, values)
         values.append(_END)
 
