@@ -35,8 +35,10 @@ class Operators(Sequence[OperatorInfo]):
     def __init__(self, columns: Columns, blobs: Sequence[Blob]) -> None:
         # Not the definitions, which whoever made them may want to be gone.
         self._types, self._labels, self._blobs = columns.types, columns.labels, blobs
-        self._inputs = columns.reads_at, columns.n_in, columns.reads
-        self._outputs = columns.outs_at, columns.n_out, columns.outs
+        # One element of a memoryview is an int at a third of what it takes NumPy.
+        c = columns
+        self._inputs = [a.data for a in (c.reads_at, c.n_in, c.reads)]
+        self._outputs = [a.data for a in (c.outs_at, c.n_out, c.outs)]
 
     def __len__(self) -> int:
         return len(self._types)
@@ -76,6 +78,11 @@ class _Kinds:
         self.handles = np.array(
             [0 if b.handle is None else address(b.handle) for _, b in self.entries], np.uintp
         )
+        # Of operators that give none.
+        self.arguments = np.array(
+            [address(s.packed.args) if s.args else 0 for s, _ in self.entries], np.uintp
+        )
+        self.n_args = np.array([len(s.args) for s, _ in self.entries], np.int32)
 
     def fit(self, columns: Columns) -> bool:
         """Whether each can be built here, and has as many inputs and outputs as it should."""
@@ -99,7 +106,7 @@ class _Kinds:
         """Operators that have something of their own."""
         own = np.array(
             [
-                bool(s.check or s.enforce_in_place or s.args or b.python or b.blocks)
+                bool(s.check or s.enforce_in_place or s.needs or b.python or b.blocks)
                 for s, b in self.entries
             ]
         )
@@ -142,25 +149,20 @@ def _build(net: NetDef, columns: Columns, scope: Scope) -> Built | None:
     if any(d is not None and d.device_type != 0 for d in devices.values()):
         return None
     handles = kinds.handles[kinds.of]
-    arguments, n_args = np.zeros(n, np.uintp), np.zeros(n, np.int32)
+    arguments, n_args = kinds.arguments[kinds.of], kinds.n_args[kinds.of]
     keep: list[Any] = [b.handle for _, b in kinds.entries if b.handle is not None]
+    keep += [s.packed for s, _ in kinds.entries if s.args]
     waits = any(s.waits for s, _ in kinds.entries)
     functions = []
-    defaults: dict[int, schema.PackedArgs] = {}
-    kind_of = kinds.of
+    kind_of = kinds.of.tolist()
     for v in kinds.alone(columns):
-        op, kind = columns.ops[v], int(kind_of[v])
-        known, binding = kinds.entries[kind]
+        op = columns.ops[v]
+        known, binding = kinds.entries[kind_of[v]]
         schema.check_blobs(op, known)
-        packed = None if op.arg else defaults.get(kind)
-        if packed is None:
+        if op.arg or known.needs:
             packed = schema.pack_args(op, known)
-            if packed.n:
-                keep.append(packed)
-            if not op.arg:
-                defaults[kind] = packed
-        if packed.n:
-            arguments[v], n_args[v] = address(packed.args), packed.n
+            keep.append(packed)
+            arguments[v] = address(packed.args)
         if binding.blocks is not None and not waits:
             waits = binding.blocks(op)
         if binding.python is not None:
