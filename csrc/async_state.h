@@ -1,4 +1,4 @@
-/* What an AsyncNet consists of, for async.c, which runs it, and measure.c, which finds out what its
+/* What an AsyncNet consists of, for async.c, which runs it, and costs.c, which finds out what its
  * operators cost and which ways promise to gain. */
 #ifndef C2_ASYNC_STATE_H
 #define C2_ASYNC_STATE_H

@@ -10,10 +10,10 @@
  * Who may call what: any function by any number of threads and processes on the same array. None
  * blocks; integer adds and gathers are wait-free, float adds lock-free (a compare-exchange loop).
  *
- * A call that meets an index that went bad after the first pass (slots.h) stops there, with the
+ * A call that meets an index that went bad after the first pass (indices.h) stops there, with the
  * adds before it made. (Values that change meanwhile are merely values.)
  */
-#include "slots.h"
+#include "indices.h"
 
 /* The first pass reads plainly, because an atomic load does not vectorize. Where somebody writes
  * the indices meanwhile, what it read does not matter: the second pass decides. */

@@ -77,14 +77,22 @@ C2_FLOAT_TYPES(DEFINE_FLOAT)
 C2_INT_TYPES(ALL_INT)
 C2_FLOAT_TYPES(ALL_FLOAT)
 
-void c2_dense_exact(int dtype, void *base, const void *values, int64_t n, bool sparse) {
+void c2_dense_add_sparse(int dtype, void *base, const void *values, int64_t n) {
+    switch (dtype) {
+#define CALL(t, T, code, W)                                                                        \
+    case code: exact_##t(base, values, 1, n, true); break;
+        C2_NUMBER_TYPES(CALL)
+#undef CALL
+    default: break;
+    }
+}
+
+static inline void all(int dtype, void *base, const void *values, const void *scale, int64_t from,
+                       int64_t to) {
     switch (dtype) {
 #define CALL(t, T, code, W)                                                                        \
     case code:                                                                                     \
-        if (sparse)                                                                                \
-            exact_##t(base, values, 1, n, true);                                                   \
-        else                                                                                       \
-            all_##t(base, values, 1, n);                                                           \
+        all_##t((T *)base + from, (const T *)values + from, *(const T *)scale, to - from);         \
         break;
         C2_NUMBER_TYPES(CALL)
 #undef CALL
@@ -94,29 +102,25 @@ void c2_dense_exact(int dtype, void *base, const void *values, int64_t n, bool s
 
 typedef struct dense {
     int dtype;
-    char *base;
-    const char *values;
+    void *base;
+    const void *values;
     const void *scale;
 } dense;
 
 static int add_chunk(void *job, int part, int64_t from, int64_t to) {
     const dense *d = job;
-    switch (d->dtype) {
-#define CALL(t, T, code, W)                                                                        \
-    case code:                                                                                     \
-        all_##t((T *)d->base + from, (const T *)d->values + from, *(const T *)d->scale,            \
-                to - from);                                                                        \
-        break;
-        C2_NUMBER_TYPES(CALL)
-#undef CALL
-    default: break;
-    }
+    all(d->dtype, d->base, d->values, d->scale, from, to);
     return 0;
 }
 
 int c2_dense_add(int dtype, void *base, const void *values, const void *scale, int64_t n,
                  int threads) {
     if (dtype == C2_BOOL || !c2_itemsize(dtype)) return C2_TYPE;
+    if (n <= 0) return C2_OK;
+    if (threads <= 1) { /* rows of a table are short: no call more than needed */
+        all(dtype, base, values, scale, 0, n);
+        return C2_OK;
+    }
     dense d = {.dtype = dtype, .base = base, .values = values, .scale = scale};
     c2_in_chunks(n, 8192, threads, add_chunk, &d);
     return C2_OK;

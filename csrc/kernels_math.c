@@ -2,7 +2,7 @@
  *
  * Plain loads and stores, so that the loops vectorize: two of these on the same blob at the same
  * time are safe for memory, and may lose each other's values (ScatterWeightedSum, in
- * kernels_sparse.c, and WeightedSum with `atomic` do not). Integers wrap: the work is done on the
+ * kernels_scatter.c, and WeightedSum with `atomic` do not). Integers wrap: the work is done on the
  * unsigned word. Every kernel may run in place, on any of its inputs.
  */
 #include <math.h>

@@ -14,7 +14,8 @@
     X(fill)                                                                                        \
     X(math)                                                                                        \
     X(compare)                                                                                     \
-    X(sparse)                                                                                      \
+    X(gather)                                                                                      \
+    X(scatter)                                                                                     \
     X(linear)                                                                                      \
     X(train)                                                                                       \
     X(atomic)                                                                                      \

@@ -81,7 +81,7 @@ static int merge(void *job, int part, int64_t from, int64_t to) {
         const int64_t n = to - at < 2048 ? to - at : 2048;
         for (int k = 1; k < c->parts; k++)
             c2_dense_plain(a->dtype, c->own[0] + at * size, c->own[k] + at * size, NULL, n, false);
-        c2_dense_exact(a->dtype, (char *)a->base + at * size, c->own[0] + at * size, n, true);
+        c2_dense_add_sparse(a->dtype, (char *)a->base + at * size, c->own[0] + at * size, n);
     }
     return 0;
 }

@@ -2,7 +2,7 @@
 #ifndef C2_SCATTER_H
 #define C2_SCATTER_H
 
-#include "slots.h"
+#include "indices.h"
 
 /* The hot slots of one call, found in a sample of its indices: a table of which every slot can
  * be in one place only. Never changed once it is made. */

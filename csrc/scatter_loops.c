@@ -1,6 +1,6 @@
 /* The loops of the scatter-add, one for each element type, index type and method.
  *
- * Where an index is looked at, it is read once (slots.h); the branch on a bad one is never taken,
+ * Where an index is looked at, it is read once (indices.h); the branch on a bad one is never taken,
  * and costs nothing. On memory of one's own, adds are plain: integers as unsigned words, which
  * wrap.
  */

@@ -17,7 +17,7 @@ import pytest
 import program
 from caffe2op import asyncnet, core, workspace
 from caffe2op.atomics import AtomicArray, AtomicBool, Mutex, OwnerDiedError, SharedArray
-from caffe2op.workspace.store import current
+from caffe2op.workspace.workspaces import current
 
 HEAD = """
 import os, signal, sys, threading, time, warnings

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from caffe2op import brew, core, optimizer, workspace
+from caffe2op.core import GradientSlice
 from caffe2op.model_helper import ModelHelper
-from caffe2op.operators.gradient import GradientSlice
 
 Array = np.ndarray[Any, Any]
 

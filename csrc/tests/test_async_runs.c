@@ -1,4 +1,4 @@
-/* async.c, measure.c: what an AsyncNet measures and decides, and what may come between its runs. */
+/* async.c, costs.c: what an AsyncNet measures and decides, and what may come between its runs. */
 #include <pthread.h>
 #include <time.h>
 

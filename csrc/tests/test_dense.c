@@ -33,7 +33,7 @@ enum {
             status = c2_dense_add_striped(code, base + offset, values + offset + 1, &scale, n,     \
                                           threads, locks, 3);                                      \
         else if (way == 3)                                                                         \
-            c2_dense_exact(code, base + offset, values + offset + 1, n, true);                     \
+            c2_dense_add_sparse(code, base + offset, values + offset + 1, n);                      \
         else                                                                                       \
             c2_dense_plain(code, base + offset, values + offset + 1, NULL, n, offset % 2);         \
         CHECK_EQ(status, C2_OK);                                                                   \

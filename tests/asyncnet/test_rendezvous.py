@@ -126,6 +126,19 @@ def test_operator_and_thread_meet_in_order() -> None:
     made.close()
 
 
+def test_the_word_may_be_in_another_workspace() -> None:
+    meeting = Rendezvous(1)
+    net = core.Net("n")
+    with pytest.raises(KeyError, match="no workspace 'nowhere'"):
+        meeting.add_to(net, "meet", workspace="nowhere")
+    assert not net.Proto().op
+    workspace.SwitchWorkspace("elsewhere", create_if_missing=True)
+    workspace.SwitchWorkspace("default")
+    meeting.add_to(net, "meet", workspace="elsewhere")
+    assert not workspace.HasBlob("meet")
+    AsyncNet(net, "elsewhere").run(timeout=20)
+
+
 def test_operator_gives_up() -> None:
     meeting = Rendezvous(2)
     net = core.Net("alone")

@@ -5,7 +5,7 @@ import gc
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from concurrent.futures import wait as wait_for_all
 
 import numpy as np
@@ -76,6 +76,19 @@ def test_updated_blobs_are_shared_and_others_by_name() -> None:
     with pytest.raises(ValueError, match="empty"):
         workspace.FetchBlob("mine")
     made.close()
+
+
+def test_a_net_of_another_workspace() -> None:
+    workspace.FeedBlob("x", np.float32(1))
+    workspace.SwitchWorkspace("of a net", create_if_missing=True)
+    workspace.FeedBlob("x", np.float32(4))
+    workspace.SwitchWorkspace("default")
+    made = doubling(workspace="of a net")
+    assert made.run()["y"] == 8
+    assert made.submit().result()["y"] == 8
+    assert workspace.Blobs() == ["x"]
+    workspace.SwitchWorkspace("of a net")
+    assert workspace.FetchBlob("y") == 8
 
 
 def test_runs_keep_their_blobs_when_the_workspace_is_reset() -> None:
@@ -182,6 +195,31 @@ def test_asyncio() -> None:
     made.close()
 
 
+def test_a_future_is_one_of_the_standard_library() -> None:
+    """It can be awaited, and cancelled in part; how it is done is not for its users."""
+    made = AsyncNet.from_functions({"f": lambda: 1})
+    future = made.submit()
+    assert isinstance(future, Future)
+    assert {n for n in dir(future) if not n.startswith("_")} == {
+        n for n in dir(Future) if not n.startswith("_")
+    }
+    assert future.result() == {"f": 1}
+    with pytest.raises(ValueError, match="no operator 'g'"):
+        future.cancel("g")
+    made.close()
+
+
+def test_a_callback_is_called_though_nobody_has_the_future() -> None:
+    called = threading.Event()
+    gate, started = threading.Event(), threading.Event()
+    made = gated(gate, started)
+    made.submit().add_done_callback(lambda future: called.set())
+    gc.collect()
+    gate.set()
+    assert called.wait(20)
+    made.close()
+
+
 def test_cancelling_a_task_cancels_its_run() -> None:
     gate, started = threading.Event(), threading.Event()
     made = gated(gate, started)
@@ -208,6 +246,7 @@ def test_cancel_queued_and_running() -> None:
     assert queued.cancelled()
     assert queued.done()
     assert not running.done()
+    assert running.cancel()
     assert running.cancel()
     assert not running.done()
     gate.set()

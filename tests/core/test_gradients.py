@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from caffe2op import core, workspace
+from caffe2op.core import GradientSlice
 from caffe2op.operators import gradient, schema
-from caffe2op.operators.gradient import GradientSlice
 
 pytestmark = pytest.mark.thread_unsafe  # blobs of one workspace, by name
 

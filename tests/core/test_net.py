@@ -23,6 +23,10 @@ def test_operators_in_order_with_references() -> None:
     assert net.ConditionalSetAtomicBool(["flag", "total"], []) is None
 
 
+def test_dir_shows_methods_and_operators() -> None:
+    assert {"Proto", "AddExternalInput", "Relu", "While"} <= set(dir(core.Net("listed")))
+
+
 @pytest.mark.thread_unsafe
 def test_net_names_are_unique() -> None:
     first, second, third = core.Net("same"), core.Net("same"), core.Net("same")

@@ -125,7 +125,7 @@ def test_gradient_rows_of_sums() -> None:
     lengths, indices = np.array([2, 0, 1], np.int32), np.array([5, 1, 5])
     (rows,) = apply("SparseLengthsIndicesInGradientSumGradient", [dy, lengths, indices])
     close(rows, dy[[0, 0, 2]])
-    with pytest.raises(ValueError, match="the lengths make 3, INDICES is"):
+    with pytest.raises(ValueError, match="the lengths add up to 3, 2 "):
         apply("SparseLengthsIndicesInGradientSumGradient", [dy, lengths, indices[:2]])
     with pytest.raises(ValueError, match="length -1 at position 1"):
         apply(

@@ -122,6 +122,8 @@ def test_more_indices_than_fit_a_chunk(n: int, width: int) -> None:
         ("SparseLengthsWeightedSum", None, (data, weights, indices, lengths)),
         ("ScatterAssign", 0, (data, indices, slices)),
         ("ScatterWeightedSum", 0, (whole, one, indices, slices, step)),
+        ("ScatterWeightedSum", 0, (whole, one, indices, slices, one)),
+        ("ScatterWeightedSum", 0, (whole, one, indices, slices, one, slices, step)),
     ):
         same(run(op, *inputs, in_place=in_place), twin(op, *inputs))
 

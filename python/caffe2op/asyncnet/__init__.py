@@ -9,7 +9,8 @@ Imports go one way:
 
     deadline -> future -> threads
     instance, devices -> barrier -> program, functions -> flight
-    given, draw and all of these -> net
+    flight, draw -> observable
+    arguments and all of these -> net
 
 The C executor (csrc/async.c) decides how one run is done; here is what holds several runs of one
 net: instances, futures, deadlines, threads; and what shows what they did.
@@ -20,7 +21,7 @@ from caffe2op.asyncnet.future import RunFuture
 from caffe2op.asyncnet.instance import Outputs
 from caffe2op.asyncnet.net import AsyncNet
 from caffe2op.asyncnet.rendezvous import Rendezvous
-from caffe2op.workspace.observe import Event, Observer, TimeObserver
+from caffe2op.workspace.observation import Event, Observer, TimeObserver
 
 __all__ = [
     "AsyncBarrierOp",

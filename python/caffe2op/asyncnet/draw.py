@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from caffe2op.workspace.dependencies import Edge
-from caffe2op.workspace.observe import Operator
+from caffe2op.workspace.observation import Operator
 from caffe2op.workspace.profile import Profile
 
 MOST = 2000  # operators that a picture can show

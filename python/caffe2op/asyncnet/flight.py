@@ -7,18 +7,22 @@ single wait.
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
 from caffe2op._core import lib
 from caffe2op._core.suggest import suggest
-from caffe2op.asyncnet.future import Result, RunFuture
+from caffe2op.asyncnet.future import Result, RunFuture, Submission
 from caffe2op.asyncnet.instance import Instance
 from caffe2op.asyncnet.program import Program
 from caffe2op.asyncnet.threads import Threads
-from caffe2op.workspace.observe import Observation
+from caffe2op.workspace.observation import Observation
 from caffe2op.workspace.run import failure, new_run, on_main_thread
+
+_everyone: weakref.WeakSet[Flight] = weakref.WeakSet()
 
 
 class NetParts:
@@ -60,10 +64,10 @@ class NetParts:
             left += new
         return sorted(found, reverse=True)
 
-    def left_out(self, output: str, future: RunFuture) -> bool:
+    def left_out(self, output: str, submission: Submission) -> bool:
         """Whether the operator that writes the output last was skipped."""
         writers = self._by_name.get(output)  # None: an input, passed on
-        return writers is not None and future.left_out(writers[-1])
+        return writers is not None and submission.left_out(writers[-1])
 
 
 class Flight:
@@ -79,22 +83,23 @@ class Flight:
         self._observation: Observation | None = None
         self._free: dict[frozenset[str], list[Instance]] = {}
         self.instances: list[Instance] = []
-        self._futures: set[RunFuture] = set()  # not done; one operation on it is atomic
+        self._pending: set[Submission] = set()  # not done; one operation on it is atomic
+        _everyone.add(self)
 
     def submit(self, inputs: Mapping[str, Any], until: float | None) -> RunFuture:
         """Queue a run."""
         self._program.check_inputs(inputs)
-        futures = self._futures
-        future = RunFuture(
-            lambda f: self._do(f, inputs), until, self.threads, futures.discard, self._parts
+        pending = self._pending
+        submission = Submission(
+            lambda s: self._do(s, inputs), until, self.threads, pending.discard, self._parts
         )
-        futures.add(future)
+        pending.add(submission)
         try:
-            self.threads.put(future)
+            self.threads.put(submission)
         except RuntimeError:
-            futures.discard(future)
+            pending.discard(submission)
             raise
-        return future
+        return submission.future
 
     def _take(self, names: frozenset[str]) -> Instance:
         try:
@@ -106,27 +111,27 @@ class Flight:
             self.instances.append(found)
             return found
 
-    def _do(self, future: RunFuture, inputs: Mapping[str, Any]) -> Result:
+    def _do(self, submission: Submission, inputs: Mapping[str, Any]) -> Result:
         names = frozenset(inputs)
         instance = self._take(names)
         run = new_run(on_main_thread())
         try:
             instance.feed(inputs)
-            future.begin(run)
+            submission.begin(run)
             status = 0 if run.stop else self._execute(instance, run)
             if status:
                 raise failure(run, instance.nets)
             # Stopped from outside: the future knows why, and the outputs are not whole.
             if run.stop:
                 return {}
-            return self._of_the_rest(future, instance) if run.skip else instance.fetch()
+            return self._of_the_rest(submission, instance) if run.skip else instance.fetch()
         finally:
             self._free[names].append(instance)
 
-    def _of_the_rest(self, future: RunFuture, instance: Instance) -> Result:
+    def _of_the_rest(self, submission: Submission, instance: Instance) -> Result:
         """The outputs of operators that were not skipped."""
         found = instance.outputs
-        return {n: found[n] for n in found if not self._parts.left_out(n, future)}
+        return {n: found[n] for n in found if not self._parts.left_out(n, submission)}
 
     def _execute(self, instance: Instance, run: Any) -> int:
         alone = self._always_alone or self.threads.alone()
@@ -145,19 +150,27 @@ class Flight:
     def drain(self, stop: BaseException | None) -> None:
         """Wait until no run is queued or running; with `stop`, end them with it."""
         if stop is not None:
-            for future in list(self._futures):
-                future.abandon(stop)
-        while left := [f for f in list(self._futures) if not f.done()]:
-            for future in left:
-                self.threads.help(future)  # does it here, where that may be
-                future.wait()
+            for submission in list(self._pending):
+                submission.abandon(stop)
+        while left := [s for s in list(self._pending) if not s.future.done()]:
+            for submission in left:
+                submission.help()  # does it here, where that may be
+                submission.wait()
 
     def after_fork(self) -> None:
         """In the child: instances that were in use are the parent's."""
-        self._futures = set()
+        self._pending = set()
 
 
 def set_mode(instance: Instance, mode: int) -> None:
     """What the instance's runs will do."""
     for one in instance.execute.all:
         lib.c2_async_mode(one, mode)
+
+
+def _after_fork() -> None:
+    for flight in list(_everyone):
+        flight.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -16,7 +16,7 @@ from caffe2op.asyncnet.instance import Instance, Outputs
 from caffe2op.asyncnet.program import Prepare
 from caffe2op.workspace.dependencies import Edge, owned
 from caffe2op.workspace.executors import InDependencyOrder
-from caffe2op.workspace.observe import Operator
+from caffe2op.workspace.observation import Operator
 from caffe2op.workspace.python_calls import handle_of
 from caffe2op.workspace.run import NetInfo, keep_raised
 

@@ -3,7 +3,6 @@ several runs can be in flight."""
 
 from __future__ import annotations
 
-import os
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,35 +10,28 @@ from concurrent.futures import CancelledError
 from types import TracebackType
 from typing import Any, NoReturn
 
-from caffe2op._core import ffi, lib
+from caffe2op._core import lib
 from caffe2op._core.pickling import not_pickled
 from caffe2op._core.suggest import suggest
-from caffe2op.asyncnet import deadline, given
+from caffe2op.asyncnet import arguments, deadline
 from caffe2op.asyncnet.barrier import AsyncNetBarrier
 from caffe2op.asyncnet.deadline import check_timeout
 from caffe2op.asyncnet.devices import Devices
-from caffe2op.asyncnet.draw import Drawing, draw
 from caffe2op.asyncnet.flight import Flight
 from caffe2op.asyncnet.functions import FunctionProgram
 from caffe2op.asyncnet.future import Result, RunFuture
 from caffe2op.asyncnet.instance import MODES, Instance, Outputs
+from caffe2op.asyncnet.observable import Observable
 from caffe2op.asyncnet.program import NetProgram, Program
-from caffe2op.asyncnet.threads import Threads
+from caffe2op.asyncnet.threads import Threads, shared_threads
 from caffe2op.core.names import BlobLike
 from caffe2op.workspace.executors import processors
-from caffe2op.workspace.observe import Observation, Observer
-from caffe2op.workspace.observe import events as events_of
 from caffe2op.workspace.observed import asks_for_trace
-from caffe2op.workspace.profile import Profile, profile
 from caffe2op.workspace.run import Runner, failure, new_run, on_main_thread, signalled
-from caffe2op.workspace.store import NetLike, Workspace, current, net_def
-from caffe2op.workspace.trace import Trace, chrome_trace
-
-_shared_threads: list[Threads] = []  # of all nets that were given no number of workers
-_everyone: weakref.WeakSet[AsyncNet] = weakref.WeakSet()
+from caffe2op.workspace.workspaces import NetLike, current, net_def
 
 
-class AsyncNet:
+class AsyncNet(Observable):
     """Runs a core.Net, or a graph of Python functions (`from_functions`), in dependency order::
 
         net = AsyncNet(core_net)
@@ -48,7 +40,8 @@ class AsyncNet:
         for outputs in net.map(batches): ...        # several in flight, results in order
 
     Args:
-        workspace: where its blobs are (a Workspace); the current one by default
+        workspace: the name of the workspace (SwitchWorkspace makes them) that its blobs are in;
+            by default the one that is current now
         workers: threads for one run, the caller among them; by default as many as there are
             processors, or the net's num_workers. Threads are shared by all nets that do not
             say how many they want
@@ -71,7 +64,7 @@ class AsyncNet:
     def __init__(
         self,
         net: NetLike,
-        workspace: Workspace | None = None,
+        workspace: str | None = None,
         workers: int | None = None,
         *,
         inputs: Iterable[BlobLike] = (),
@@ -82,20 +75,20 @@ class AsyncNet:
         mode: str = "auto",
     ) -> None:
         definition = net_def(net)
-        count = given.workers(workers) or definition.num_workers or processors()
-        given.optional("workspace", workspace, Workspace)
+        count = arguments.workers(workers) or definition.num_workers or processors()
+        home = current.workspace if workspace is None else current.named(workspace)
         self._set_up(
             mode,
             workers,
             lambda: NetProgram(
                 definition,
-                workspace or current.workspace,
+                home,
                 count,
-                given.blobs("inputs", inputs),
-                given.blobs("shared", shared),
-                None if outputs is None else given.blobs("outputs", outputs),
-                given.several("barriers", barriers, AsyncNetBarrier),
-                devices if devices is None else given.mapping("devices", devices),
+                arguments.blobs("inputs", inputs),
+                arguments.blobs("shared", shared),
+                None if outputs is None else arguments.blobs("outputs", outputs),
+                arguments.several("barriers", barriers, AsyncNetBarrier),
+                devices if devices is None else arguments.mapping("devices", devices),
                 self._prepare,
             ),
         )
@@ -128,15 +121,15 @@ class AsyncNet:
         leaves. `device_of` names the device of functions, "cpu:0" by default. ValueError for a name
         that is unknown, and for edges that go round in a circle.
         """
-        given.mapping("functions", functions)
-        edges, order = given.pairs("edges", edges), given.pairs("order", order)
-        outputs = None if outputs is None else given.names("outputs", outputs)
+        arguments.mapping("functions", functions)
+        edges, order = arguments.pairs("edges", edges), arguments.pairs("order", order)
+        outputs = None if outputs is None else arguments.names("outputs", outputs)
         if devices is not None:
-            given.mapping("devices", devices)
+            arguments.mapping("devices", devices)
         if device_of is not None:
-            given.mapping("device_of", device_of)
+            arguments.mapping("device_of", device_of)
         self = cls.__new__(cls)
-        count = given.workers(workers) or processors()
+        count = arguments.workers(workers) or processors()
         self._set_up(
             mode,
             workers,
@@ -155,7 +148,6 @@ class AsyncNet:
         self._closed = False
         # The error of a run on the workspace's blobs, where there can be none.
         self._barred: Callable[[], Exception] | None = None
-        self._observation: Observation | None = None
         self._program = make()
         if self._program.needed:
             self._barred = self._missing_error
@@ -163,13 +155,12 @@ class AsyncNet:
         execute = self._primary.execute
         self._runner = Runner(execute, self._primary.nets, self._primary)
         self._run = execute.direct(self._runner, self._primary.native)
-        threads = shared() if workers is None else Threads(self._program.workers)
+        threads = shared_threads() if workers is None else Threads(self._program.workers)
         self._flight = Flight(self._program, threads, MODES[mode])
         self._end: Callable[[], object] = lambda: None
         if workers is not None:
             self._end = end = weakref.finalize(self, threads.end)
             end.atexit = False  # there threads.py knows better
-        _everyone.add(self)
 
     def _prepare(self, one: Any) -> None:
         """Called with each c2_async of this net before its first run."""
@@ -178,11 +169,6 @@ class AsyncNet:
             self._observation.prepare(one)
 
     # ---- running ---------------------------------------------------------------------------
-
-    @property
-    def name(self) -> str:
-        """The net's name, which errors, reports and traces give."""
-        return self._program.name
 
     @property
     def workers(self) -> int:
@@ -247,7 +233,7 @@ class AsyncNet:
         `timeout` seconds from now."""
         if self._closed:
             raise self._closed_error()
-        values = {} if inputs is None else given.mapping("inputs", inputs)
+        values = {} if inputs is None else arguments.mapping("inputs", inputs)
         named = {str(name): value for name, value in values.items()}
         return self._flight.submit(named, check_timeout(timeout))
 
@@ -320,131 +306,3 @@ class AsyncNet:
 
     def __reduce__(self) -> NoReturn:
         raise not_pickled(self, "send the net, and make an AsyncNet of it there")
-
-    # ---- what it did -------------------------------------------------------------------------
-
-    def report(self) -> dict[str, Any]:
-        """What `run` measured and decided: mode of the next run, runs, serial_ns (the sum of the
-        operators' costs), critical_ns (the longest path), planned_ns (0: no schedule was made),
-        and the best time of each mode in ns (0: never tried). During a run, each figure is as of
-        some moment of it."""
-        now = ffi.new("c2_async_report *")
-        lib.c2_async_report_now(self._primary.execute.all[0], now)
-        names = list(MODES)
-        return {
-            "mode": names[now.mode],
-            "workers": now.workers,
-            "runs": now.runs,
-            "serial_ns": now.serial_ns,
-            "critical_ns": now.critical_ns,
-            "planned_ns": now.planned_ns,
-            "took_ns": {name: now.took_ns[code] for name, code in MODES.items() if code},
-        }
-
-    def _observe(self) -> Observation:
-        if self._observation is None:
-            self._observation = Observation(self.name, self._program.operators)
-        return self._observation
-
-    def _asyncs(self) -> list[Any]:
-        return [one for instance in self._instances() for one in instance.execute.all]
-
-    def _instances(self) -> list[Instance]:
-        return [self._primary, *self._flight.instances]
-
-    def _told(self, observation: Observation) -> None:
-        """What is to be written down has changed."""
-        for one in self._asyncs():
-            observation.prepare(one)
-        self._flight.observe(observation if observation.on else None)
-        for instance in self._instances():
-            observation.attach(instance.execute)
-
-    def enable_profile(self, on: bool = True) -> None:
-        """Measure each operator in the following runs, from zero again (about 20 ns an operator);
-        with `on` false, no longer. RuntimeError while a run is on."""
-        observation = self._observe()
-        observation.profiled = on
-        if on:
-            observation.watch.restart()
-        self._told(observation)
-
-    def enable_trace(self, events: int = 65536) -> None:
-        """Keep the last `events` operators that each worker ran; 0: none. RuntimeError while a run
-        is on."""
-        if isinstance(events, bool) or not isinstance(events, int) or events < 0:
-            raise ValueError(f"events must be an int of 0 or more, got {events!r}")
-        observation = self._observe()
-        observation.keep_events(events)
-        self._told(observation)
-
-    def add_observer(self, observer: Observer, operators: Iterable[str] | None = None) -> None:
-        """Tell `observer` of each run, and of each operator or those with these names or types.
-        RuntimeError while a run is on."""
-        observation = self._observe()
-        observation.add(observer, operators)
-        try:
-            self._told(observation)
-        except RuntimeError:  # it is running
-            observation.remove(observer)
-            raise
-
-    def remove_observer(self, observer: Observer) -> None:
-        """Tell it no more. ValueError when it was not added."""
-        observation = self._observe()
-        observation.remove(observer)
-        self._told(observation)
-
-    def profile(self) -> Profile:
-        """Counts, means and deviations by operator and type, the critical path, the achieved
-        parallelism; str() is a table. RuntimeError before enable_profile, and while a run is
-        on."""
-        if self._observation is None or not self._observation.profiled:
-            raise RuntimeError(
-                f"net {self.name!r}: nothing was measured; call enable_profile() before the runs"
-            )
-        return profile(
-            self.name,
-            self._program.operators,
-            self._program.edges,
-            self._asyncs(),
-            self._observation.watch,
-        )
-
-    def trace(self) -> Trace:
-        """The events kept, as Chrome-trace JSON; `save` writes it. RuntimeError before
-        enable_trace, and while a run is on."""
-        if self._observation is None or not self._observation.capacity:
-            raise RuntimeError(
-                f"net {self.name!r}: no events were kept; call enable_trace() before the runs"
-            )
-        return chrome_trace(self.name, self._program.operators, map(events_of, self._asyncs()))
-
-    def draw(self) -> Drawing:
-        """The graph, as DOT and as an SVG that notebooks show; coloured by time where there is a
-        profile, and by device."""
-        measured = self._observation is not None and self._observation.profiled
-        return draw(
-            self.name,
-            self._program.operators,
-            self._program.edges,
-            self.profile() if measured else None,
-        )
-
-    def _repr_svg_(self) -> str:
-        return self.draw().svg
-
-
-def shared() -> Threads:
-    """The threads of all nets that do not want their own."""
-    if not _shared_threads:
-        _shared_threads.append(Threads(processors()))
-    return _shared_threads[0]
-
-
-def _after_fork() -> None:
-    for net in list(_everyone):
-        net._flight.after_fork()
-
-
-os.register_at_fork(after_in_child=_after_fork)

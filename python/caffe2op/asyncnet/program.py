@@ -23,9 +23,9 @@ from caffe2op.workspace.blob import Blob, Fetch
 from caffe2op.workspace.compile import CompiledNet, check_net, compile_net
 from caffe2op.workspace.dependencies import Edge
 from caffe2op.workspace.executors import InDependencyOrder, check_type
-from caffe2op.workspace.observe import Operator
+from caffe2op.workspace.observation import Operator
 from caffe2op.workspace.scope import Scope
-from caffe2op.workspace.store import Workspace
+from caffe2op.workspace.workspaces import Workspace
 
 Prepare = Callable[[Any], None]
 

@@ -14,7 +14,7 @@ from caffe2op.asyncnet.deadline import check_timeout, remaining
 from caffe2op.atomics import AtomicArray
 from caffe2op.core.names import BlobLike, BlobReference
 from caffe2op.core.net import Net
-from caffe2op.workspace.store import Workspace, current
+from caffe2op.workspace.workspaces import current
 
 _ARRIVED = 2**32 - 1
 
@@ -89,12 +89,14 @@ class Rendezvous:
         name: str,
         blobs: list[BlobLike] | None = None,
         timeout: float | None = None,
-        workspace: Workspace | None = None,
+        workspace: str | None = None,
     ) -> BlobReference:
-        """Add the operator to a net, its word being blob `name` of the workspace. The operators
-        that wrote `blobs` come before it, those that read them after it."""
+        """Add the operator to a net, its word being blob `name` of the current workspace or the one
+        of that name. The operators that wrote `blobs` come before it, those that read them after
+        it."""
         check_timeout(timeout)
-        (workspace or current.workspace).put(name, lambda blob: blob.share(self._array.array))
+        home = current.workspace if workspace is None else current.named(workspace)
+        home.put(name, lambda blob: blob.share(self._array.array))
         given = list(blobs or ())
         more = {} if timeout is None else {"timeout": float(timeout)}
         net.Rendezvous([BlobReference(name), *given], given, parties=self.parties, **more)

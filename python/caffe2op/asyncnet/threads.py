@@ -23,13 +23,15 @@ import weakref
 from collections import deque
 
 from caffe2op._core import lib
-from caffe2op.asyncnet.future import RunFuture
+from caffe2op.asyncnet.future import Submission
+from caffe2op.workspace.executors import processors
 
 LINGER = 10.0  # seconds
 EXIT_PATIENCE = 5.0  # seconds
 PATIENCE = 1.0  # seconds without the end of any run
 
 _everyone: weakref.WeakSet[Threads] = weakref.WeakSet()
+_shared: list[Threads] = []  # one, from the first net on
 
 
 class Threads:
@@ -55,8 +57,8 @@ class Threads:
 
     def _start_over(self) -> None:
         self._lock = threading.Lock()
-        self._queue: deque[RunFuture] = deque()
-        self._running: dict[RunFuture, int] = {}
+        self._queue: deque[Submission] = deque()
+        self._running: dict[Submission, int] = {}
         self._idle: list[threading.Lock] = []
         self._count = self._coming = self._ended = 0
         self._closing = False
@@ -72,54 +74,54 @@ class Threads:
 
     # ---- from outside ----------------------------------------------------------------------
 
-    def put(self, future: RunFuture) -> None:
+    def put(self, submission: Submission) -> None:
         """Queue a run; starts or wakes a thread where one more run may be done now."""
         with self._lock:
             if self._closing:
                 raise RuntimeError("the interpreter is about to exit: no more runs")
-            self._queue.append(future)
+            self._queue.append(submission)
             self._call_one()
 
-    def remove(self, future: RunFuture) -> None:
+    def remove(self, submission: Submission) -> None:
         """Forget a queued run, if it is still there."""
         with self._lock:
-            if future in self._queue:
-                self._queue.remove(future)
+            if submission in self._queue:
+                self._queue.remove(submission)
 
-    def help(self, future: RunFuture) -> None:
+    def help(self, submission: Submission) -> None:
         """Before waiting for a run: do it here, if it is queued and may be done now. Returns when
         somebody has begun it."""
         me = threading.get_ident()
         at_once = bool(lib.c2_inside())
         try:
-            while future.queued:
+            while submission.queued:
                 with self._lock:
                     ended = self._ended
                     free = len(self._running) + self._coming < self.most
-                    if (at_once or free) and future.queued and future not in self._running:
-                        self._begin(future, me)
-                if self._running.get(future) == me:
-                    future.execute()
+                    if (at_once or free) and submission.queued and submission not in self._running:
+                        self._begin(submission, me)
+                if self._running.get(submission) == me:
+                    submission.execute()
                     return
-                if not future.wait(PATIENCE):
+                if not submission.wait(PATIENCE):
                     at_once = self._ended == ended
         finally:  # whatever a signal's handler raises, and wherever
-            if self._running.get(future) == me:
+            if self._running.get(submission) == me:
                 with self._lock:
-                    self._forget(future)
+                    self._forget(submission)
                     self._call_one()
 
     # ---- a thread --------------------------------------------------------------------------
 
-    def _begin(self, future: RunFuture, thread: int) -> None:
+    def _begin(self, submission: Submission, thread: int) -> None:
         """Under the lock."""
-        if future in self._queue:
-            self._queue.remove(future)
-        self._running[future] = thread
+        if submission in self._queue:
+            self._queue.remove(submission)
+        self._running[submission] = thread
 
-    def _forget(self, future: RunFuture) -> None:
+    def _forget(self, submission: Submission) -> None:
         """A run has ended. Under the lock."""
-        del self._running[future]
+        del self._running[submission]
         self._ended += 1
 
     def _call_one(self) -> None:
@@ -146,25 +148,25 @@ class Threads:
         bell = threading.Lock()
         bell.acquire()
         came = True  # it was called; it is counted in _coming until it has looked
-        future = None
+        submission = None
         while True:
             with self._lock:
                 self._coming -= came
                 came = False
-                if future is not None:
-                    self._forget(future)
-                    future = None  # its result is not ours to keep
+                if submission is not None:
+                    self._forget(submission)
+                    submission = None  # its result is not ours to keep
                 if self._queue and len(self._running) < self.most:
-                    future = self._queue[0]
-                    self._begin(future, threading.get_ident())
+                    submission = self._queue[0]
+                    self._begin(submission, threading.get_ident())
                     self._call_one()
                 elif self._closing or self._over:
                     self._count -= 1
                     return
                 else:
                     self._idle.append(bell)
-            if future is not None:
-                future.execute()
+            if submission is not None:
+                submission.execute()
                 continue
             came = bell.acquire(timeout=LINGER)
             if not came:
@@ -186,21 +188,28 @@ class Threads:
         error = RuntimeError("the interpreter exits: the run was stopped")
         with self._lock:
             self._closing = True
-            futures = [*self._queue, *self._running]
+            submissions = [*self._queue, *self._running]
             self._queue.clear()
             self._call_all()
-        for future in futures:
-            future.abandon(error)
+        for submission in submissions:
+            submission.abandon(error)
         until = time.monotonic() + EXIT_PATIENCE
         while self._running and time.monotonic() < until:
             time.sleep(0.001)
 
     def after_fork(self) -> None:
         """In the child: nobody is running, and nobody holds a lock."""
-        futures = [*self._queue, *self._running]
+        submissions = [*self._queue, *self._running]
         self._start_over()
-        for future in futures:
-            future.forked()
+        for submission in submissions:
+            submission.forked()
+
+
+def shared_threads() -> Threads:
+    """The threads of all nets that do not want their own."""
+    if not _shared:
+        _shared.append(Threads(processors()))
+    return _shared[0]
 
 
 def _exit() -> None:

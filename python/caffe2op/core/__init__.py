@@ -24,6 +24,7 @@ from caffe2op.core.plan import Plan
 from caffe2op.core.scopes import CurrentDeviceScope, CurrentNameScope, DeviceScope, NameScope
 from caffe2op.core.steps import ExecutionStep, execution_step
 from caffe2op.operators.datatype import DataType
+from caffe2op.operators.gradient import GradientSlice
 from caffe2op.operators.user import register_operator
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "DeviceScope",
     "ExecutionStep",
     "ExecutionStepDef",
+    "GradientSlice",
     "NameScope",
     "Net",
     "NetDef",

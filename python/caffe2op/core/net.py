@@ -172,6 +172,9 @@ class Net:
 
     # ---- operators ---------------------------------------------------------------------------
 
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *schema.registered()})
+
     def __getattr__(self, op_type: str) -> Callable[..., Any]:
         if op_type.startswith("_") or not schema.is_registered(op_type):
             raise AttributeError(
@@ -243,8 +246,8 @@ class Net:
         count as constants, such as the data: what only they need is not computed.
 
         Returns a dict from each blob's name to the reference of its gradient, or to a
-        GradientSlice where only rows of it were read. A blob that several operators read gets the
-        sum. Works back in program order; a blob that is written in place counts as a new one.
+        core.GradientSlice where only rows of it were read. A blob that several operators read gets
+        the sum. Works back in program order; a blob that is written in place counts as a new one.
         Gradients are blobs "x_grad", in the current name scope.
 
         ValueError, before anything is added, that names the operator: where it has no gradient (a

@@ -31,7 +31,7 @@ from caffe2op.linear_model.training import (
     worker_net,
     worker_step,
 )
-from caffe2op.workspace.store import Workspace
+from caffe2op.workspace.workspaces import Workspace
 
 SECONDS = 60.0  # that a process may take to start, or to end
 

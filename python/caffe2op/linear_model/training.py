@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from caffe2op import core
 from caffe2op.workspace.blob import Blob
-from caffe2op.workspace.store import Workspace
+from caffe2op.workspace.workspaces import Workspace
 
 Array = npt.NDArray[Any]
 

@@ -22,7 +22,7 @@ from caffe2op.operators.schema import Schema, register
 if TYPE_CHECKING:
     from caffe2op.core.defs import OperatorDef
 
-MAX_TERMS = 16  # of ScatterWeightedSum; as in csrc/kernels_sparse.c
+MAX_TERMS = 16  # of ScatterWeightedSum; as in csrc/kernels_scatter.c
 
 register(
     Schema(

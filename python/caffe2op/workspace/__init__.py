@@ -24,8 +24,8 @@ from caffe2op.operators import schema
 from caffe2op.workspace.compile import check_device
 from caffe2op.workspace.profile import Profile
 from caffe2op.workspace.python_calls import BlobView
-from caffe2op.workspace.store import MissingError, NetLike, Workspace, blob_name, current
 from caffe2op.workspace.trace import Trace
+from caffe2op.workspace.workspaces import MissingError, NetLike, blob_name, current
 
 __all__ = [
     "BlobView",
@@ -49,7 +49,6 @@ __all__ = [
     "RunPlan",
     "ShareBlob",
     "SwitchWorkspace",
-    "Workspace",
 ]
 
 
@@ -68,7 +67,7 @@ def CurrentWorkspace() -> str:
 def SwitchWorkspace(name: str, create_if_missing: bool = False) -> None:
     """Make `name` the current workspace, for all threads. KeyError when there is none and
     create_if_missing is false."""
-    current.switch(name, create_if_missing)
+    current.workspace = current.named(name, create_if_missing)
 
 
 def ResetWorkspace() -> bool:

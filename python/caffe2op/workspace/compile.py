@@ -19,7 +19,7 @@ from caffe2op.operators import schema
 from caffe2op.workspace import columns, compile_many, dependencies
 from caffe2op.workspace.blob import Blob
 from caffe2op.workspace.executors import EXECUTORS, InDependencyOrder, check_type
-from caffe2op.workspace.observe import Observer
+from caffe2op.workspace.observation import Observer
 from caffe2op.workspace.observed import Observed, asks_for_trace, without_edges
 from caffe2op.workspace.python_calls import PythonOperator, handle_of
 from caffe2op.workspace.run import NetInfo, OperatorInfo, Runner

@@ -21,7 +21,7 @@ from caffe2op.core.defs import NetDef
 from caffe2op.workspace import dependencies
 from caffe2op.workspace.dependencies import Edge
 from caffe2op.workspace.executors import InDependencyOrder
-from caffe2op.workspace.observe import Observation, Observer, Operator, TimeObserver, events
+from caffe2op.workspace.observation import Observation, Observer, Operator, TimeObserver, events
 from caffe2op.workspace.profile import Profile, profile
 from caffe2op.workspace.run import NetInfo, Runner
 from caffe2op.workspace.trace import Trace, chrome_trace

@@ -14,7 +14,7 @@ from typing import Any
 
 from caffe2op._core import ffi, lib
 from caffe2op.workspace.dependencies import Edge
-from caffe2op.workspace.observe import Operator, Stopwatch, check_idle
+from caffe2op.workspace.observation import Operator, Stopwatch, check_idle
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from caffe2op.workspace.observe import Event, Operator
+from caffe2op.workspace.observation import Event, Operator
 
 
 class Trace(dict[str, Any]):

@@ -5,8 +5,8 @@
  * the index array between the passes. So the second pass reads each index once, atomically, and
  * looks at that very value again before it uses it: memory outside the array is never touched.
  */
-#ifndef C2_SLOTS_H
-#define C2_SLOTS_H
+#ifndef C2_INDICES_H
+#define C2_INDICES_H
 
 #include "scalar.h"
 

@@ -59,12 +59,6 @@ def several(argument: str, given: Iterable[Any], kind: type[T], called: str = ""
     return found
 
 
-def optional(argument: str, given: object, kind: type) -> None:
-    """An object of this type, or None."""
-    if given is not None and not isinstance(given, kind):
-        raise TypeError(f"{argument} must be a {kind.__name__} or None, got {given!r}")
-
-
 def workers(given: int | None) -> int | None:
     """A number of threads, or None; ValueError for any other number."""
     if given is None:

@@ -22,7 +22,8 @@ def definition() -> core.Net:
 
 
 NETS: list[tuple[dict[str, Any], type[Exception], str]] = [
-    ({"workspace": "default"}, TypeError, "workspace must be a Workspace or None, got 'default'"),
+    ({"workspace": 3}, TypeError, "a workspace's name must be a non-empty string, got 3"),
+    ({"workspace": "defalt"}, KeyError, "no workspace 'defalt'; did you mean 'default'"),
     ({"workers": 0}, ValueError, "workers must be an int of 1 to 256, got 0"),
     ({"workers": 2.0}, ValueError, "workers must be an int of 1 to 256, got 2.0"),
     ({"inputs": "x"}, TypeError, "inputs must be a list of blobs, got 'x'"),

@@ -64,8 +64,8 @@ def net_def(net: NetLike) -> NetDef:
 
 
 class Workspace:
-    """Blobs and nets by name: what AsyncNet's `workspace` takes. The functions of
-    `caffe2op.workspace` act on the current one. Methods may be called from any thread."""
+    """Blobs and nets by name. Users know workspaces by their names, and by the functions of
+    `caffe2op.workspace`, which act on the current one. Methods may be called from any thread."""
 
     def __reduce__(self) -> NoReturn:
         raise not_pickled(self, "feed what FetchBlob gives to a workspace of the other process")
@@ -226,24 +226,24 @@ def _plan_def(
 
 
 class _Current:
-    """The process's workspaces, and the current one."""
+    """The process's workspaces by name, and the current one."""
 
     def __init__(self) -> None:
         self.workspace = Workspace("default")
         self._all = {"default": self.workspace}
 
-    def switch(self, name: str, create_if_missing: bool) -> None:
-        """Make another workspace the current one."""
+    def named(self, name: str, create_if_missing: bool = False) -> Workspace:
+        """The workspace of that name. TypeError for what is no name; MissingError (a KeyError)
+        when there is none and create_if_missing is false."""
         if not isinstance(name, str) or not name:
             raise TypeError(f"a workspace's name must be a non-empty string, got {name!r}")
-        if name not in self._all:
-            if not create_if_missing:
-                raise MissingError(
-                    f"no workspace {name!r}{suggest(name, self._all)}; "
-                    "create_if_missing=True makes one"
-                )
-            self._all.setdefault(name, Workspace(name))
-        self.workspace = self._all[name]
+        found = self._all.get(name)
+        if found is None and not create_if_missing:
+            raise MissingError(
+                f"no workspace {name!r}{suggest(name, self._all)}; "
+                "SwitchWorkspace(name, create_if_missing=True) makes one"
+            )
+        return found or self._all.setdefault(name, Workspace(name))
 
 
 current = _Current()
