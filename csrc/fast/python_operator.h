@@ -6,9 +6,9 @@
  * lists or to what they hold, then nobody can tell them from new ones, and the next call gets them
  * again. Whoever keeps a view, or has changed a list, keeps what it has: the views are closed for
  * ever then, and the next call gets others. Calls of one operator that overlap (runs at the same
- * time, a run inside the operator) each have views of their own, of which the last to end keeps
- * its. Where there is no GIL a count of references does not say who refers: there they are always
- * new.
+ * time, a run inside the operator) each have views of their own, and the first to end leaves its to
+ * the next call. Where there is no GIL a count of references does not say who refers: there they
+ * are always new.
  *
  * A view also keeps the array that it gave last, if that is small, and gives further views of it as
  * long as the blob is the same tensor on the same memory, which cannot be another one's meanwhile
@@ -195,6 +195,17 @@ static COLD given *given_new(const python_operator *o) {
     return NULL;
 }
 
+/* What the last call has left, which is nobody else's from now on, or NULL. With the GIL. */
+static given *spare_of(python_operator *o) {
+#ifdef Py_GIL_DISABLED
+    return NULL; /* there is none */
+#else
+    given *const g = o->spare;
+    o->spare = NULL;
+    return g;
+#endif
+}
+
 /* Whether the operator alone refers to all of it, and the lists are what they were. */
 static int untouched(const given *g, Py_ssize_t n, Py_ssize_t n_in) {
 #ifdef Py_GIL_DISABLED
@@ -214,8 +225,7 @@ static int untouched(const given *g, Py_ssize_t n, Py_ssize_t n_in) {
 
 /* With the GIL. A status; -1 and an exception, which the function raised. */
 static int operator_call(python_operator *o) {
-    given *g = o->spare;
-    o->spare = NULL;
+    given *g = spare_of(o);
     if (unlikely(!g) && !(g = given_new(o))) return -1;
     for (Py_ssize_t k = 0; k < o->n; k++)
         g->views[k]->open = 1;
@@ -233,7 +243,7 @@ static int operator_call(python_operator *o) {
     } else {
         PyErr_Fetch(&type, &value, &trace);
     }
-    if (likely(!o->spare && untouched(g, o->n, o->n_in)))
+    if (likely(untouched(g, o->n, o->n_in) && !o->spare))
         o->spare = g;
     else
         given_free(g, o->n);

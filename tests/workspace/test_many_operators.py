@@ -19,7 +19,7 @@ from caffe2op.workspace import columns, compile_many, dependencies
 from caffe2op.workspace.blob import Blob
 from caffe2op.workspace.compile import compile_net
 from caffe2op.workspace.scope import Scope
-from caffe2op.workspace.store import current
+from caffe2op.workspace.workspaces import current
 
 MANY = 3 * compile_many.FEW
 ONE_BY_ONE = 10**6

@@ -13,7 +13,7 @@ import pytest
 
 from caffe2op import core, workspace
 from caffe2op.asyncnet import AsyncNet
-from caffe2op.workspace.store import current
+from caffe2op.workspace.workspaces import current
 from together import together
 
 
