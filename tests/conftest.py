@@ -1,5 +1,6 @@
-"""Each test has the default workspace to itself, empty; and Ctrl-C, which a shell without job
-control has ignored by what it starts in the background.
+"""Each test has the default workspace to itself, empty; the names of nets that it would have as the
+only one; and Ctrl-C, which a shell without job control has ignored by what it starts in the
+background.
 
 `pytest --parallel-threads 3` (pytest-run-parallel) calls each test on three threads at once. Left
 to one thread are those that work in this workspace by the names of its blobs, as all of the folders
@@ -9,6 +10,7 @@ on two threads: Hypothesis parses what it tests, and until 3.11.8 and 3.12.2 `as
 depth in one place for all threads, and now and then ends in a SystemError (gh-106905).
 """
 
+import gc
 import signal
 import sys
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from caffe2op import workspace
+from caffe2op.core import net as net_definitions
 
 HERE = Path(__file__).parent
 ALONE = {"asyncnet", "operators", "workspace", "examples", "fuzz", "proof"}
@@ -45,6 +48,17 @@ def ctrl_c() -> None:
 def fresh_workspace() -> Iterator[None]:
     workspace.SwitchWorkspace("default")
     workspace.ResetWorkspace()
+    net_definitions._asked.clear()
     yield
     workspace.SwitchWorkspace("default")
     workspace.ResetWorkspace()
+
+
+@pytest.fixture
+def no_collections() -> Iterator[None]:
+    """For a test that is sent a signal whose handler raises: Hypothesis has Python called at each
+    collection of garbage, and there the exception would be printed as ignored, and lost."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()

@@ -143,7 +143,7 @@ def test_exit_with_daemon_threads_inside(call: str) -> None:
         time.sleep(0.1)  # so that most are inside; any other moment has to do as well
         print("leaving")
         """,
-        timeout=30,
+        timeout=100,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "leaving\n", "")
 
@@ -175,12 +175,12 @@ def test_an_exit_handler_may_run_nets() -> None:
 @pytest.mark.parametrize("call", BLOCKING.values(), ids=BLOCKING)
 def test_control_c_ends_what_blocks(call: str) -> None:
     check(f"""
-    threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
     begin = time.monotonic()
     try:
+        threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
         {call}
     except KeyboardInterrupt:
-        assert time.monotonic() - begin < 15
+        assert time.monotonic() - begin < 30
     else:
         raise AssertionError("it went on")
     """)

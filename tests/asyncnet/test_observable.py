@@ -44,15 +44,18 @@ def test_profile(mode: str) -> None:
     for row, least in zip(found.operators, (0.02, 0.004, 0.002), strict=True):
         assert row.mean_ns >= 1e9 * least
         assert row.deviation_ns >= 0
-    assert found.critical_path == [0, 2]
+    # A busy machine can make b, which sleeps for 4 ms, take longer than a, which does for 20.
+    longer = max((0, 1), key=lambda k: found.operators[k].mean_ns)
+    assert found.critical_path == [longer, 2]
     assert found.critical_ns == pytest.approx(
-        found.operators[0].mean_ns + found.operators[2].mean_ns, rel=1e-6
+        found.operators[longer].mean_ns + found.operators[2].mean_ns, rel=1e-6
     )
     assert found.serial_ns == pytest.approx(sum(r.mean_ns for r in found.operators), rel=1e-6)
     assert [(row.name, row.count) for row in found.types] == [("Python", 9)]
     assert found.runs == 3
     assert found.wall_ns >= 3 * 22e6
-    assert 0.3 < found.parallelism < 2
+    assert found.parallelism == pytest.approx(3 * found.serial_ns / found.wall_ns, rel=1e-3)
+    assert found.parallelism < 2
     table = str(found)
     assert "critical" in table
     assert "3 runs" in table

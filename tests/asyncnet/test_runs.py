@@ -2,9 +2,10 @@
 
 import asyncio
 import gc
+import itertools
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import wait as wait_for_all
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from caffe2op import core, workspace
-from caffe2op.asyncnet import AsyncNet, threads
+from caffe2op.asyncnet import AsyncNet, deadline, threads
 
 from .graphs import until
 
@@ -102,11 +103,15 @@ def test_runs_keep_their_blobs_when_the_workspace_is_reset() -> None:
 def test_who_waits_does_not_add_a_run_to_those_that_are_on() -> None:
     """A third run at the same time would take a processor from two."""
     lock, running, most = threading.Lock(), [0], [0]
+    first_two, begun = threading.Barrier(2), itertools.count()
 
     def work() -> None:
         with lock:
             running[0] += 1
             most[0] = max(most[0], running[0])
+            number = next(begun)
+        if number < 2:
+            first_two.wait(60)
         time.sleep(0.005)
         with lock:
             running[0] -= 1
@@ -280,20 +285,32 @@ def test_cancelled_run_skips_what_is_left() -> None:
     assert not reached
 
 
-def test_deadline_of_a_run() -> None:
-    gate = threading.Event()
+def test_deadline_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first function lasts until the deadline has passed and been acted on."""
+    passed = threading.Event()
     reached = []
+    at = deadline.clock.at
+
+    def noted(when: float, act: Callable[[], None]) -> deadline.Deadline:
+        def both() -> None:
+            act()
+            passed.set()
+
+        return at(when, both)
+
+    monkeypatch.setattr(deadline.clock, "at", noted)
     made = AsyncNet.from_functions(
-        {"slow": lambda: gate.wait(0.15), "after": lambda _: reached.append(1)},
+        {"slow": lambda: passed.wait(60), "after": lambda _: reached.append(1)},
         [("slow", "after")],
         workers=1,
     )
     with pytest.raises(TimeoutError):
         made.run(timeout=0.02)
+    passed.clear()
     with pytest.raises(TimeoutError, match="deadline"):
         made.submit(timeout=0.02).result()
     assert not reached
-    gate.set()
+    passed.set()
     made.run(timeout=20)
     made.submit(timeout=20).result()
     assert len(reached) == 2

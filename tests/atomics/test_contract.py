@@ -13,7 +13,8 @@ import pytest
 
 from caffe2op.atomics import OwnerDiedError, SharedArray
 
-INHERITED_WITHIN = 1.0  # seconds; 50 ms is promised, and the machine may be busy
+# Seconds; 50 ms is promised, and tests/proof measures it. Here the machine may be busy.
+INHERITED_WITHIN = 20.0
 
 
 @pytest.fixture(params=crews.KINDS)

@@ -138,7 +138,7 @@ def once_it_works(rows: AtomicArray, act: Callable[[], None]) -> Iterator[None]:
 
 
 @runners
-def test_ctrl_c_stops_every_worker(runner: str) -> None:
+def test_ctrl_c_stops_every_worker(runner: str, no_collections: None) -> None:
     rows: list[AtomicArray] = []
 
     @contextmanager

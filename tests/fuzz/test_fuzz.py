@@ -62,7 +62,7 @@ def runs() -> Iterator[dict[str, Future[Run]]]:
             future.cancel()
 
 
-@pytest.mark.timeout(120 if INPUTS <= 10_000 else 0)
+@pytest.mark.timeout(600 if INPUTS <= 10_000 else 0)  # the first may wait for all
 @pytest.mark.parametrize("name", SHARES)
 def test_fuzz(name: str, runs: dict[str, Future[Run]]) -> None:
     done = runs[name].result()

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sparse_rows import make_rows
 
 from caffe2op import core, workspace
+from caffe2op._core import lib
 
 Array = np.ndarray[Any, Any]
 WORD = np.dtype([("weight", np.float32), ("updates", np.uint32)])
@@ -344,19 +345,20 @@ def test_a_huge_batch_can_be_interrupted(merge: str) -> None:
     """With the updates counted, or, as a batch is whole or not at all, with nothing changed."""
 
     def ring(*_: object) -> None:
-        raise Rung
+        if lib.c2_inside():  # the operator has begun
+            raise Rung
 
     feed(make_rows(5, 1000, 50, 20, valued=True), np.zeros(50, np.int64))
     previous = signal.signal(signal.SIGALRM, ring)
     began = time.monotonic()
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
         with pytest.raises(Rung):
             workspace.RunOperatorOnce(sgd(True, batch_size=2**62, lr=0.01, merge=merge))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
     words, sent = workspace.FetchBlob("weights").view(WORD), workspace.FetchBlob("sent_0")
     assert int(words["updates"].sum()) == sent % 2**32
     assert (sent > 0) == (merge == "row")

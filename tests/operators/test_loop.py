@@ -234,7 +234,7 @@ def test_what_a_worker_raises_stops_the_others() -> None:
 
 
 @pytest.mark.parametrize("how", ["ctrl-c", "timeout", "cancel"])
-def test_endless_workers_end_from_outside(how: str) -> None:
+def test_endless_workers_end_from_outside(how: str, no_collections: None) -> None:
     there = threading.Event()
 
     def look(inputs: list[Any], outputs: list[Any]) -> None:

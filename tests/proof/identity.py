@@ -1,8 +1,8 @@
 """An owner is a thread of a process, and not whoever has its numbers later.
 
 An owner's name (csrc/platform_linux.c) has, beside the numbers of its process and thread, a hash of
-the namespaces that they count in and the thread's start time modulo 10.23 s. Names are forged here from the
-name of a process that lives.
+the namespaces that they count in and the thread's start time modulo 10.23 s. Names are forged here
+from the name of a process that lives.
 """
 
 from __future__ import annotations

@@ -56,8 +56,8 @@ names = iter(range(1 << 62))
 
 def one_operator(prefix: str, build: Callable[[core.Net, str], object]) -> tuple[str, str]:
     """A net of one operator, made in the current workspace, and the blob of its result."""
-    name = f"{prefix}_{next(names)}"
-    net = core.Net(name)
+    net = core.Net(f"{prefix}_{next(names)}")
+    name = net.Name()  # another test may have had the other one
     build(net, f"{name}_result")
     workspace.CreateNet(net)
     return name, f"{name}_result"

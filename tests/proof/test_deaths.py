@@ -32,7 +32,7 @@ def test_killed_around_a_mutex() -> None:
     scene = deaths_lock.kill(KILLS * 2)
     assert scene.deaths == sum(scene.doing_when_killed.values()) == KILLS * 2
     assert scene.words[deaths_lock.TOLD] >= len(scene.take_over) > 0
-    scene.check_times(slack=4)  # the machine may have other work
+    scene.check_times(slack=40, busy=30)  # the machine may have other work; run.py has none
 
 
 def test_stopped_owners_are_not_robbed() -> None:

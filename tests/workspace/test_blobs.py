@@ -1,6 +1,7 @@
 """Blobs: what goes in comes out, shared memory, other kinds, several workspaces."""
 
 import gc
+import sys
 import threading
 import weakref
 
@@ -117,6 +118,31 @@ def test_missing_and_empty_blobs() -> None:
         workspace.FetchBlob("empty")
     workspace.CreateBlob("counter")
     assert workspace.FetchBlob("counter") == 1
+
+
+def test_objects_and_arrays_by_turns() -> None:
+    """Whoever fetches gets one of them, whatever the blob becomes between two looks at it."""
+    values = ["object", np.ones(3), {"another": 1}, np.float64(2)]
+    workspace.FeedBlob("x", values[0])
+    over = threading.Event()
+
+    def feed() -> None:
+        while not over.is_set():
+            for value in values:
+                workspace.FeedBlob("x", value)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread = threading.Thread(target=feed)
+    thread.start()
+    try:
+        for _ in range(20_000):
+            found = workspace.FetchBlob("x")
+            assert any(np.array_equal(found, value) for value in values)
+    finally:
+        over.set()
+        thread.join()
+        sys.setswitchinterval(before)
 
 
 def test_objects_are_kept_and_let_go() -> None:

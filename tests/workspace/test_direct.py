@@ -57,13 +57,15 @@ def test_short_runs_do_not_wait_for_a_thread_that_computes(net_type, long_switch
     thread.start()
     started.wait()
     begin = time.perf_counter()
-    for _ in range(20000):
+    runs = 20000
+    for _ in range(runs):
         workspace.RunNet(name)
     took = time.perf_counter() - begin
     over.set()
     thread.join()
-    # Each hand-over of the GIL costs an interval; the whole loop is shorter than one.
-    assert took < 5 * long_switches
+    # Each hand-over of the GIL costs an interval. The whole loop is shorter than one, but a run
+    # during which this thread lost its processor is not short, and the next one gives the GIL up.
+    assert took < 0.01 * runs * long_switches
 
 
 @pytest.mark.parametrize("net_type", TYPES)
@@ -157,28 +159,27 @@ def test_control_c_ends_a_run_that_was_expected_to_be_short(net_type) -> None:
         net.Proto().type = {net_type!r}
         for _ in range(40):
             net.Sigmoid("x", "y")
+        net.CountUp("counter", "count", control_input=["y"])  # the last
+        workspace.RunOperatorOnce(core.CreateOperator("CreateCounter", [], "counter"))
         workspace.CreateNet(net)
         for _ in range(100):
             workspace.RunNet("n")
-        workspace.FeedBlob("x", np.ones(4_000_000, np.float32))
-        begin = time.monotonic()
-        workspace.RunNet("n")
-        whole = time.monotonic() - begin
-        workspace.FeedBlob("x", np.ones(1, np.float32))
-        for _ in range(100):
-            workspace.RunNet("n")
-        workspace.FeedBlob("x", np.ones(4_000_000, np.float32))
+        workspace.FeedBlob("x", np.ones(4_000_000, np.float32))  # half a second or more
         def handler(number, frame):
             workspace.FeedBlob("x", np.ones(1, np.float32))
-            workspace.RunNet("n")  # the handler is Python like any other
+            # The handler is Python like any other.
+            ended.append(workspace.FetchBlob("counter"))
+            workspace.RunNet("n")
             raise KeyboardInterrupt
         signal.signal(signal.SIGALRM, handler)
-        signal.setitimer(signal.ITIMER_REAL, whole / 8)
-        begin = time.monotonic()
+        ended = []
         try:
+            signal.setitimer(signal.ITIMER_REAL, 0.02)
             workspace.RunNet("n")
         except KeyboardInterrupt:
-            assert time.monotonic() - begin < whole
+            # That of the handler, and no run that was interrupted, has come to its last operator.
+            assert ended == [100], ended
+            assert workspace.FetchBlob("counter") == 101
         else:
             raise AssertionError("it went on")
         assert workspace.RunNet("n")
@@ -196,7 +197,7 @@ def test_control_c_ends_a_run_that_was_expected_to_be_short(net_type) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @pytest.mark.parametrize("net_type", TYPES)
-def test_a_child_forked_on_another_thread_runs_and_polls(net_type) -> None:
+def test_a_child_forked_on_another_thread_runs_and_polls(net_type, no_collections: None) -> None:
     name = chain(net_type)
     for _ in range(50):
         workspace.RunNet(name)
@@ -235,5 +236,5 @@ def test_a_child_forked_on_another_thread_runs_and_polls(net_type) -> None:
 
     thread = threading.Thread(target=fork)
     thread.start()
-    thread.join(30)
+    thread.join(100)
     assert status == [0]

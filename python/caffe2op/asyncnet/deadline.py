@@ -2,6 +2,9 @@
 
 The thread exists only while there are deadlines, and for a while after the last one. A run looks
 at its flag between operators; an operator that is running is waited for.
+
+Locks are taken by themselves, not by a Condition's `with`: that is a Python function, and a
+signal's handler that raises at its end leaves the lock taken for ever.
 """
 
 from __future__ import annotations
@@ -33,26 +36,34 @@ class Clock:
     """Deadlines in order of time, and the thread that waits for the first of them."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._heap: list[tuple[float, int, Deadline]] = []
         self._numbers = itertools.count()
         self._running = False
 
     def at(self, when: float, act: Callable[[], None]) -> Deadline:
-        """Call `act`, which must not block, at the monotonic time `when`."""
+        """Call `act`, which must not block, at the monotonic time `when`: perhaps before this
+        returns. RuntimeError when the system gives no thread."""
         deadline = Deadline(act)
-        with self._changed:
-            heapq.heappush(self._heap, (when, next(self._numbers), deadline))
-            if not self._running:  # nor is it when the system gives no thread, or Ctrl-C comes here
-                threading.Thread(target=self._run, name="caffe2op-deadlines", daemon=True).start()
-                self._running = True
-            elif self._heap[0][2] is deadline:
-                self._changed.notify()
+        try:
+            with self._lock:
+                heapq.heappush(self._heap, (when, next(self._numbers), deadline))
+                if not self._running:  # nor is it when the last one did not start
+                    threading.Thread(
+                        target=self._run, name="caffe2op-deadlines", daemon=True
+                    ).start()
+                    self._running = True
+                elif self._heap[0][2] is deadline:
+                    self._changed.notify()
+        except BaseException:  # nobody gets it
+            deadline.call_off()
+            raise
         return deadline
 
     def _run(self) -> None:
         while True:
-            with self._changed:
+            with self._lock:
                 while self._heap and self._heap[0][2].act is None:
                     heapq.heappop(self._heap)
                 if not self._heap:

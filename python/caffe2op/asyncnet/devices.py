@@ -160,8 +160,9 @@ class NamedThread:
         thread itself, it is just called."""
         with self._start:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name=self.name, daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._work, name=self.name, daemon=True)
+                thread.start()
+                self._thread = thread
         if threading.current_thread() is self._thread:
             return function()
         answer: list[Any] = []
@@ -174,6 +175,9 @@ class NamedThread:
         return answer[1]
 
     def _work(self) -> None:
+        with self._start:
+            if threading.current_thread() is not self._thread:
+                return  # a signal's handler raised in `start`: there will be another one
         while True:
             function, answer, done = self._jobs.get()
             lib.c2_guard_enter()  # as whoever runs an operator

@@ -8,12 +8,12 @@ single wait.
 from __future__ import annotations
 
 import os
-import weakref
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
 from caffe2op._core import lib
+from caffe2op._core.living import Living
 from caffe2op._core.suggest import suggest
 from caffe2op.asyncnet.future import Result, RunFuture, Submission
 from caffe2op.asyncnet.instance import Instance
@@ -22,7 +22,7 @@ from caffe2op.asyncnet.threads import Threads
 from caffe2op.workspace.observation import Observation
 from caffe2op.workspace.run import failure, new_run, on_main_thread
 
-_everyone: weakref.WeakSet[Flight] = weakref.WeakSet()
+_everyone: Living[Flight] = Living()
 
 
 class NetParts:
@@ -96,9 +96,11 @@ class Flight:
         pending.add(submission)
         try:
             self.threads.put(submission)
-        except RuntimeError:
-            pending.discard(submission)
+        except BaseException:  # the interpreter exits, or by a signal's handler: nobody has it
+            submission.future.cancel()
             raise
+        if submission.future.done():  # at its deadline, perhaps, before it was added
+            pending.discard(submission)
         return submission.future
 
     def _take(self, names: frozenset[str]) -> Instance:
@@ -169,7 +171,7 @@ def set_mode(instance: Instance, mode: int) -> None:
 
 
 def _after_fork() -> None:
-    for flight in list(_everyone):
+    for flight in _everyone:
         flight.after_fork()
 
 

@@ -142,7 +142,9 @@ class Submission:
         self._skipped: list[int] = []
         self._over: BaseException | None = None  # why it is stopped from outside
         self._finished = False
-        self._deadline = None if until is None else deadline.clock.at(until, self._expire)
+        self._deadline: deadline.Deadline | None = None
+        if until is not None:  # which may be over: then _expire comes before `at` returns
+            self._deadline = deadline.clock.at(until, self._expire)
 
     # ---- from outside ----------------------------------------------------------------------
 
@@ -211,9 +213,18 @@ class Submission:
     def execute(self) -> bool:
         """Do it here, unless somebody has it or it was cancelled. True when it was done."""
         try:
-            self._claims.pop()
-        except IndexError:
-            return False
+            try:
+                self._claims.pop()
+            except IndexError:
+                return False
+            return self._execute()
+        except BaseException as raised:  # by a signal's handler, between two steps of ours
+            if not self.future.done():  # and nobody else would end it
+                self.future.set_exception(raised)
+            self._ended(self)
+            raise
+
+    def _execute(self) -> bool:
         if not self.future.set_running_or_notify_cancel():
             return False
         work, self._work = self._work, None

@@ -155,12 +155,9 @@ class AsyncNet(Observable):
         execute = self._primary.execute
         self._runner = Runner(execute, self._primary.nets, self._primary)
         self._run = execute.direct(self._runner, self._primary.native)
-        threads = shared_threads() if workers is None else Threads(self._program.workers)
-        self._flight = Flight(self._program, threads, MODES[mode])
-        self._end: Callable[[], object] = lambda: None
-        if workers is not None:
-            self._end = end = weakref.finalize(self, threads.end)
-            end.atexit = False  # there threads.py knows better
+        own = None if workers is None else Threads(self._program.workers, weakref.ref(self))
+        self._flight = Flight(self._program, own or shared_threads(), MODES[mode])
+        self._end: Callable[[], object] = own.end if own else lambda: None
 
     def _prepare(self, one: Any) -> None:
         """Called with each c2_async of this net before its first run."""

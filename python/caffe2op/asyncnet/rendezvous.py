@@ -46,7 +46,8 @@ class Rendezvous:
         came, the first being 0.
 
         TimeoutError when they have not come after `timeout` seconds: this arrival is taken back,
-        and the others go on waiting. Ctrl-C does the same.
+        and the others go on waiting. Ctrl-C does the same; where all came at that moment, it is
+        raised all the same.
         """
         until = check_timeout(timeout)
         seen = self._word.load()
@@ -69,9 +70,12 @@ class Rendezvous:
                         f"{self!r}: {self.waiting} of {self.parties} parties came "
                         f"in {timeout} seconds"
                     )
-        except BaseException:
+        except TimeoutError:
             if self._take_back(met):
                 raise
+        except BaseException:  # by a signal's handler: not ours to leave out
+            self._take_back(met)
+            raise
         return int(place)
 
     def _take_back(self, met: int) -> bool:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Sequence
+from operator import is_
 from typing import Any, NamedTuple, TypeVar, overload
 
 import numpy as np
@@ -223,13 +224,10 @@ def _native_binding(native: NativeFunction, takes: list[int], gives: list[_Outpu
     schema.user = ffi.cast("void *", native.user_data)
     for field, part in parts.items():
         setattr(schema, field, part)
-    # Whoever holds the handle (a net) holds all that it points to.
-    handle = ffi.gc(schema, functools.partial(_let_go, schema, parts, native))
+    # Whoever holds the handle (a net) holds all that it points to. What is called at its end does
+    # nothing, and none of it in Python: what a signal's handler raised in there would be lost.
+    handle = ffi.gc(schema, functools.partial(is_, (schema, parts, native)))
     return Binding(kernel="UserFunction", handle=handle)
-
-
-def _let_go(*kept: Any) -> None:
-    """Called when nobody holds the handle any more; `kept` goes with it."""
 
 
 # ---- Python functions --------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
 from operator import is_
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -25,23 +25,16 @@ Array = npt.NDArray[Any]
 MAX_DIMS = 8
 MOST_EXTENT = 2**63 - 1
 
-# Objects that blobs hold, by the token that C keeps of them. C never copies a token to another
-# blob, so the Blob that stored an object is the one to forget it.
-_objects: dict[int, Any] = {}
 _tokens = itertools.count()
 
 
-class _Kept:
-    """An entry of _objects, for as long as this lives."""
+class _Kept(NamedTuple):
+    """An object that a blob holds, and the token that C keeps of it. C never copies a token to
+    another blob, so the Blob that stored an object has it. It goes with the Blob and nothing of
+    Python's runs then: what a signal's handler raised in there would be lost."""
 
-    __slots__ = ("token",)
-
-    def __init__(self, value: Any) -> None:
-        self.token = next(_tokens)
-        _objects[self.token] = value
-
-    def __del__(self) -> None:
-        _objects.pop(self.token, None)
+    token: int
+    value: Any
 
 
 # Arrays that blobs shared once: C may still read their memory until nobody is inside a guard.
@@ -138,7 +131,7 @@ class Blob:
 
     def _feed_object(self, value: Any) -> None:
         with _lock:
-            kept = _Kept(value)
+            kept = _Kept(next(_tokens), value)
             result = lib.c2_blob_object(self.c, kept.token)
             if result:
                 raise status.error(result, f"blob {self.name!r}: no memory for an object")
@@ -211,9 +204,11 @@ class Blob:
     def _peek(self) -> Any:
         kind = lib.c2_blob_kind(self.c)
         if kind == lib.C2_OBJECT:
-            token = lib.c2_blob_token(self.c)
-            if token in _objects:
-                return _objects[token]
+            with _lock:
+                if self._kept is not None and self._kept.token == lib.c2_blob_token(self.c):
+                    return self._kept.value
+        if kind in (lib.C2_OBJECT, lib.C2_TENSOR):  # fed since the last look
+            return self.fetch()
         value = ffi.new("int64_t *")
         if kind in (lib.C2_ATOMIC_BOOL, lib.C2_COUNTER, lib.C2_MUTEX):
             lib.c2_blob_peek(self.c, value)

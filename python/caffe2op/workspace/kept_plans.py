@@ -23,7 +23,8 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from dataclasses import fields
-from operator import attrgetter, is_
+from functools import partial
+from operator import attrgetter, is_, setitem
 from typing import Any, NamedTuple
 
 from caffe2op.core.defs import (
@@ -44,8 +45,7 @@ Values = list[Any]
 
 class _Kept(NamedTuple):
     definition: weakref.ref[PlanDef | ExecutionStepDef]
-    values: Values
-    runner: Runner
+    compiled: list[tuple[Values, Runner] | object]  # one item, not a tuple when the definition went
 
 
 class KeptPlans:
@@ -58,27 +58,20 @@ class KeptPlans:
     def take(self, definition: PlanDef | ExecutionStepDef, values: Values) -> Runner | None:
         """The definition's compiled plan, no longer kept; None where its values are not these."""
         kept = self._kept.pop(id(definition), None)
-        if kept is None or kept.definition() is not definition or not same(kept.values, values):
+        if kept is None or kept.definition() is not definition:
             return None
-        return kept.runner
+        found = kept.compiled[0]
+        return found[1] if isinstance(found, tuple) and same(found[0], values) else None
 
     def put(self, definition: PlanDef | ExecutionStepDef, values: Values, runner: Runner) -> None:
         """Keep what was compiled from a definition of these values."""
-        me, key = weakref.ref(self), id(definition)
-
-        def forget(gone: object) -> None:
-            plans = me()  # by a reference this would be a cycle, and outlive the workspace's reset
-            if plans is not None:
-                plans._forget(key, gone)
-
-        self._kept[key] = _Kept(weakref.ref(definition, forget), values, runner)
+        compiled: list[tuple[Values, Runner] | object] = [(values, runner)]
+        # When the definition goes, the dead reference takes the place of what was compiled. Nothing
+        # of Python's runs then: what a signal's handler raised in there would be lost.
+        gone = partial(setitem, compiled, 0)
+        self._kept[id(definition)] = _Kept(weakref.ref(definition, gone), compiled)
         for oldest in list(self._kept)[:-MOST]:
             self._kept.pop(oldest, None)
-
-    def _forget(self, key: int, gone: object) -> None:
-        found = self._kept.get(key)
-        if found is not None and found.definition is gone:  # and no new one in its place
-            self._kept.pop(key, None)
 
 
 # ---- values ------------------------------------------------------------------------------------
