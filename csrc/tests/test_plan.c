@@ -5,10 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../pool.c"
+
 #include "threads.h"
 #include "net.h"
 #include "platform.h"
-#include "pool.h"
 
 /* Kernels of the test's own; `handle` points to what they work on. */
 static int count(c2_context *c) {
@@ -219,6 +220,29 @@ TEST(jobs_are_run_or_revoked) {
     CHECK(load_acq(&jobs_run) + revoked == JOBS);
 }
 
+static void plan_in_child(void *outer) {
+    CHECK_EQ(c2_pool_threads(), 0);
+    c2_run run = {0};
+    CHECK_EQ(c2_step_run(outer, &run), C2_OK);
+}
+
+/* The parent's threads are not in the child, whoever of them was at the lists; it makes its own. */
+TEST(a_child_has_threads_of_its_own) {
+    _Atomic int64_t ran = 0;
+    c2_net *net = net_of(count, (void *)&ran);
+    c2_step *s = step_of(net, 1), *outer = c2_step_new();
+    for (int k = 0; k < 3; k++)
+        c2_step_add_substep(outer, s);
+    c2_step_set(outer, 1, NULL, 0, SANITIZED ? 0 : 1, 1, 0); /* TSan: no threads after a fork */
+    c2_run run = {0};
+    CHECK_EQ(c2_step_run(outer, &run), C2_OK);
+    lock_lists();
+    const pid_t pid = child(plan_in_child, outer);
+    unlock_lists();
+    join_child(pid);
+    c2_step_free(outer), c2_step_free(s), c2_net_free(net);
+}
+
 int main(void) {
     RUN(nets_run_in_order_and_often_enough);
     RUN(substeps_share_few_threads);
@@ -228,5 +252,6 @@ int main(void) {
     RUN(a_reporter_runs_beside_the_work);
     RUN(a_poll_interrupts_what_would_never_end);
     RUN(jobs_are_run_or_revoked);
+    RUN(a_child_has_threads_of_its_own);
     return report();
 }
