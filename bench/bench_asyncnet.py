@@ -173,6 +173,42 @@ def test_python_functions(bench: Bench, row: str, workers: int, shape: str) -> N
         )
 
 
+def python_net(graph: Graph, reads: bool) -> core.Net:
+    """A Python operator for each task, which makes a blob out of those of the tasks before it, or
+    would."""
+
+    def nothing(inputs: list[Any], outputs: list[Any]) -> None:
+        pass
+
+    def copy(inputs: list[Any], outputs: list[Any]) -> None:
+        for view in inputs:
+            outputs[0].data[...] = view.data
+
+    net = core.Net(graph.name)
+    for v, found in enumerate(graph.before):
+        workspace.FeedBlob(f"y{v}", np.ones(1))
+        net.Python(copy if reads else nothing)([f"y{u}" for u in found], [f"y{v}"])
+    return net
+
+
+@pytest.mark.parametrize("shape", PYTHON_SHAPES)
+@pytest.mark.parametrize("reads", [False, True])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_python_operators(bench: Bench, workers: int, reads: bool, shape: str) -> None:
+    graph = graphs.SHAPES[shape](bench.size(PYTHON_SHAPES[shape], 32))
+    what = "that copy each of their inputs" if reads else "that do nothing"
+    with AsyncNet(python_net(graph, reads), workers=workers) as net:
+        for _ in range(40):
+            net.run()
+        bench.row(
+            "Python operators of a core.Net, us per task",
+            f"caffe2op, {what}, {workers} worker{'s'[: workers - 1]}", shape, net.run,
+            per=graph.n, unit="us",
+            claim=Claim("Python operators of a core.Net, a task, 1 worker", 0.4, "us")
+            if workers == 1 and not reads else None,
+        )  # fmt: skip
+
+
 # ---- nets of ten thousand operators ----------------------------------------------------------
 
 GRID_TABLE = "Caffe2's grid, 100 x 100 empty operators"

@@ -34,6 +34,7 @@ MODES = {
 }
 DECLARED = """
     int bench_fill(void *set, void *net, int64_t n, const int64_t *turns);
+    void *bench_alike(void *alike, int64_t n, int64_t *turns);
     int64_t bench_runs(void *run, void *object, int64_t count, int stopped);
     int64_t bench_bodies(const int64_t *turns, int64_t n);
     int32_t bench_spin(void **data, const int64_t *sizes, void *user);
@@ -116,14 +117,23 @@ def new_graph(graph: Graph) -> Any:
 
 
 class Net:
-    """A net of native operators on a graph, as C holds it."""
+    """A net of native operators on a graph, as C holds it: each with a kernel and a handle of its
+    own, or alike, on the elements of `turns`."""
 
     def __init__(self, graph: Graph, turns: np.ndarray[Any, np.dtype[np.int64]],
-                 dependencies: Any = None) -> None:  # fmt: skip
+                 dependencies: Any = None, alike: bool = False) -> None:  # fmt: skip
         self.n = graph.n
         self.graph = new_graph(graph) if dependencies is None else dependencies
-        self.net = ffi.gc(lib.c2_net_new(graph.n), lib.c2_net_free)
-        self.fill(turns)
+        if alike:
+            self._turns = own.from_buffer("int64_t[]", turns)
+            how = pointer(ffi.addressof(lib, "c2_net_alike"))
+            made = operators().bench_alike(how, graph.n, self._turns)
+            net = ffi.cast("c2_net *", int(own.cast("intptr_t", made)))
+        else:
+            net = lib.c2_net_new(graph.n)
+        self.net = ffi.gc(net, lib.c2_net_free)
+        if not alike:
+            self.fill(turns)
 
     def fill(self, turns: np.ndarray[Any, np.dtype[np.int64]]) -> None:
         """Make the operators."""

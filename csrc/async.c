@@ -112,30 +112,33 @@ static int end_change(c2_async *a, int status) {
     return status;
 }
 
-/* A new watch with what is wanted now; the old figures go. */
-static int renew_watch(c2_async *a) {
+/* A new watch; the old figures go. Without memory for it all stays as it is. */
+static int renew_watch(c2_async *a, int32_t profiling, int64_t capacity) {
     c2_watch *watch = NULL;
     const int32_t workers = a->workers + 1; /* number 0 is the caller's, also where it only waits */
-    if (a->profiling || a->capacity) {
-        watch = c2_watch_new(a->graph->n, workers, a->capacity, a->profiling);
+    if (profiling || capacity) {
+        watch = c2_watch_new(a->graph->n, workers, capacity, profiling);
         if (!watch) return C2_NO_MEMORY;
     }
     c2_watch_free(a->watch);
     a->watch = watch;
+    a->profiling = profiling;
+    a->capacity = capacity;
     return C2_OK;
 }
 
 int c2_async_profile(c2_async *a, int on) {
     if (begin_change(a)) return C2_BUSY;
-    a->profiling = on;
-    return end_change(a, on ? renew_watch(a) : C2_OK);
+    if (on) return end_change(a, renew_watch(a, 1, a->capacity));
+    a->profiling = 0; /* the figures stay as they are */
+    if (a->watch) a->watch->measures = 0;
+    return end_change(a, C2_OK);
 }
 
 int c2_async_trace(c2_async *a, int64_t capacity) {
     if (capacity < 0 || capacity > INT32_MAX) return C2_VALUE;
     if (begin_change(a)) return C2_BUSY;
-    a->capacity = capacity;
-    return end_change(a, renew_watch(a));
+    return end_change(a, renew_watch(a, a->profiling, capacity));
 }
 
 int c2_async_costs(c2_async *a, int64_t *counts, double *mean, double *deviation) {
@@ -246,7 +249,8 @@ int c2_async_execute(c2_async *a, c2_run *run, c2_ticker *ticker) {
     if (a->watch) c2_watch_begin(a->watch);
     if (mode == C2_MODE_STATIC && !c2_async_ensure_static(a)) mode = C2_MODE_SERIAL;
     if (mode == C2_MODE_DYNAMIC && !c2_async_ensure_dynamic(a)) {
-        if (a->lane_arrays) c2_run_fail(run, C2_NO_MEMORY, NULL, -1, "no memory for a run");
+        if (a->lane_arrays) /* what is on a device's threads must not run here */
+            return end_change(a, c2_run_fail(run, C2_NO_MEMORY, NULL, -1, "no memory for a run"));
         mode = C2_MODE_SERIAL;
     }
     if (mode == C2_MODE_AUTO)

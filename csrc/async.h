@@ -2,7 +2,7 @@
 #ifndef C2_ASYNC_H
 #define C2_ASYNC_H
 
-#include "net.h"
+#include "run.h"
 
 /* As c2_async_run, inside a guard and a run that the caller began. C2_OK; C2_STOPPED, with the run
  * telling why; or C2_BUSY, and nothing has run. */

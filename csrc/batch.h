@@ -31,7 +31,7 @@ int c2_batch_enter_slow(c2_batch *batch, const c2_net *net, int32_t op, c2_run *
 void c2_batch_leave_slow(c2_batch *batch);
 
 static inline int c2_is_python(const c2_net *net, int32_t op) {
-    return net->ops[op].kernel == c2_python_kernel;
+    return net->ops[op & net->mask].kernel == c2_python_kernel;
 }
 
 /* Before a wait, a sleep, the end. */

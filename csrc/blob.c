@@ -88,18 +88,13 @@ const c2_tensor *c2_blob_tensor(c2_blob *blob) {
     return b && b->kind == C2_TENSOR ? &b->tensor : NULL;
 }
 
-static int same(const c2_tensor *a, const c2_tensor *b) {
-    return a->data == b->data && a->ndim == b->ndim && a->dtype == b->dtype && a->size == b->size &&
-           (a->ndim < 1 || !memcmp(a->shape, b->shape, (size_t)a->ndim * sizeof *a->shape));
-}
-
 int c2_blob_tensors(c2_blob *const *blobs, int64_t n, c2_tensor *tensors) {
     static const c2_tensor none = {.ndim = -1};
     int known = 1;
     for (int64_t k = 0; k < n; k++) {
         const c2_tensor *t = c2_blob_tensor(blobs[k]);
         if (!t) t = &none;
-        if (same(t, &tensors[k])) continue;
+        if (c2_tensor_same(t, &tensors[k])) continue;
         tensors[k] = *t;
         known = 0;
     }

@@ -14,6 +14,8 @@
 #ifndef C2_BLOB_H
 #define C2_BLOB_H
 
+#include <string.h>
+
 #include "atomic.h"
 #include "reclaim.h"
 
@@ -45,6 +47,12 @@ struct c2_blob {
 /* Inside a guard. */
 static inline c2_body *c2_blob_body(c2_blob *blob) {
     return load_sc(&blob->body);
+}
+
+/* The same type and shape, on the same memory. */
+static inline int c2_tensor_same(const c2_tensor *a, const c2_tensor *b) {
+    return a->data == b->data && a->ndim == b->ndim && a->dtype == b->dtype && a->size == b->size &&
+           (a->ndim < 1 || !memcmp(a->shape, b->shape, (size_t)a->ndim * sizeof *a->shape));
 }
 
 /* A new body of that kind, all else zero; NULL when out of memory. */

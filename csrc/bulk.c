@@ -125,7 +125,6 @@ int c2_fetch_add_at(int dtype, void *base, int64_t slots, const void *indices, i
         break;
         C2_NUMBER_TYPES(CALL)
 #undef CALL
-    default: return C2_TYPE;
     }
     return finish(done, n, bad);
 }

@@ -83,7 +83,6 @@ void c2_dense_add_sparse(int dtype, void *base, const void *values, int64_t n) {
     case code: exact_##t(base, values, 1, n, true); break;
         C2_NUMBER_TYPES(CALL)
 #undef CALL
-    default: break;
     }
 }
 
@@ -96,7 +95,6 @@ static inline void all(int dtype, void *base, const void *values, const void *sc
         break;
         C2_NUMBER_TYPES(CALL)
 #undef CALL
-    default: break;
     }
 }
 

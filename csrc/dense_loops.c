@@ -77,7 +77,6 @@ ALWAYS_INLINE void add(int dtype, void *base, const void *values, const void *sc
     case C2_UINT64: add_u64(base, values, scale, n, near); break;
     case C2_FLOAT32: add_f32(base, values, scale, n, near); break;
     case C2_FLOAT64: add_f64(base, values, scale, n, near); break;
-    default: break;
     }
 }
 

@@ -1,7 +1,6 @@
 /* Facts about the element types that callers ask for at run time. */
 #include "dtype.h"
 
-#include "kernel.h"
 
 static const struct {
     const char *name;

@@ -23,4 +23,6 @@
 
 #define C2_NUMBER_TYPES(X) C2_INT_TYPES(X) C2_FLOAT_TYPES(X)
 
+const char *c2_dtype_name(int dtype); /* "int32", as NumPy spells it */
+
 #endif

@@ -21,21 +21,22 @@
 #ifndef C2_KERNEL_H
 #define C2_KERNEL_H
 
-#include "c2.h"
+#include "dtype.h"
 
 struct c2_context {
     c2_kernel kernel;
+    void *handle; /* of a Python or user operator, or a loop */
     c2_blob *const *in;
-    c2_blob *const *out;
+    const c2_arg *args; /* in the order of the schema in python/caffe2op/operators */
     int32_t n_in;
     int32_t n_out;
-    const c2_arg *args; /* in the order of the schema in python/caffe2op/operators */
     int32_t n_args;
-    int32_t op;   /* index in the net */
-    void *handle; /* of a Python or user operator, or a loop */
+    int32_t op; /* index in the net */
+    /* What a net keeps of it (net.h) ends here. */
+    c2_blob *const *out;
     c2_run *run;
-    int32_t failed; /* what c2_fail was given; counts, where a kernel returns another failure */
     char *message;  /* of sizeof run->message bytes; this thread's own */
+    int32_t failed; /* what c2_fail was given; counts, where a kernel returns another failure */
 };
 
 /* Write the message (printf) that goes with a failure; returns `status` to hand on. Blobs are
@@ -72,7 +73,6 @@ _Atomic uint64_t *c2_out_word(c2_context *c, int i, int kind, uint64_t value);
 int c2_out_state(c2_context *c, int i, int kind, void *state, void (*destroy)(void *));
 void *c2_in_state(c2_context *c, int i, int kind);
 
-const char *c2_dtype_name(int dtype); /* "int32", as NumPy spells it */
 const char *c2_kind_name(int kind);
 
 int c2_python_kernel(c2_context *c); /* what a net runs for a Python operator */

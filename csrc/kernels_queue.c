@@ -77,8 +77,16 @@ static int stopped(c2_context *c) {
     return c2_fail(c, C2_STOPPED, "stopped while it waited for the queue, input 0");
 }
 
+/* The last output of a Safe form: true when there was nothing to put into or to take. */
+static int report(c2_context *c, int failed) {
+    const c2_tensor *status = c2_out(c, c->n_out - 1, C2_BOOL, 0, NULL);
+    if (!status) return C2_NO_MEMORY;
+    c2_b8_store(status->data, failed, C2_RELAXED);
+    return C2_OK;
+}
+
 /* Puts the inputs behind the queue. C2_OK, C2_CLOSED without a message, or a failure with one. */
-static int put(c2_context *c) {
+static int put(c2_context *c, int safe) {
     const c2_tensor *tensors[MAX_WIDTH];
     int status;
     const int width = c->n_in - 1;
@@ -86,6 +94,8 @@ static int put(c2_context *c) {
     if (!queue) return status;
     for (int k = 0; k < width; k++)
         if (!(tensors[k] = c2_in(c, 1 + k, -1))) return C2_TYPE;
+    /* Memory for it now: what was put cannot be taken back. */
+    if (safe && !c2_out(c, c->n_out - 1, C2_BOOL, 0, NULL)) return C2_NO_MEMORY;
     waiter w = {.context = c, .queue = queue};
     status = c2_queue_put(queue, tensors, look_around, &w);
     let_go(&w);
@@ -104,8 +114,8 @@ static int copy_out(c2_context *c, int width, const c2_tuple *tuple) {
     return C2_OK;
 }
 
-/* Takes into the first `width` outputs. C2_OK; C2_CLOSED and C2_TIMEOUT without a message; or a
- * failure with one. */
+/* Takes into the first `width` outputs, and reports in the one behind them, if there is one. C2_OK;
+ * C2_CLOSED and C2_TIMEOUT without a message or report; or a failure with a message. */
 static int take(c2_context *c, int width, int64_t deadline) {
     int status;
     c2_queue *queue = queue_of(c, width, &status);
@@ -115,6 +125,7 @@ static int take(c2_context *c, int width, int64_t deadline) {
     status = c2_queue_take(queue, deadline, look_around, &w, &tuple);
     if (status == C2_OK) {
         status = copy_out(c, width, tuple);
+        if (status == C2_OK && width < c->n_out) status = report(c, 0);
         if (status == C2_OK)
             c2_queue_done(queue, tuple);
         else
@@ -126,21 +137,13 @@ static int take(c2_context *c, int width, int64_t deadline) {
     return status;
 }
 
-/* The last output of a Safe form: true when there was nothing to put into or to take. */
-static int report(c2_context *c, int failed) {
-    const c2_tensor *status = c2_out(c, c->n_out - 1, C2_BOOL, 0, NULL);
-    if (!status) return C2_NO_MEMORY;
-    c2_b8_store(status->data, failed, C2_RELAXED);
-    return C2_OK;
-}
-
 static int enqueue(c2_context *c) {
-    const int status = put(c);
+    const int status = put(c, 0);
     return status == C2_CLOSED ? c2_fail(c, C2_FAILED, "the queue, input 0, is closed") : status;
 }
 
 static int safe_enqueue(c2_context *c) {
-    const int status = put(c);
+    const int status = put(c, 1);
     return status == C2_OK || status == C2_CLOSED ? report(c, status == C2_CLOSED) : status;
 }
 
@@ -161,7 +164,7 @@ static int dequeue(c2_context *c) {
 
 static int safe_dequeue(c2_context *c) {
     const int status = take(c, c->n_out - 1, C2_FOREVER);
-    return status == C2_OK || status == C2_CLOSED ? report(c, status == C2_CLOSED) : status;
+    return status == C2_CLOSED ? report(c, 1) : status;
 }
 
 static int close_queue(c2_context *c) {

@@ -2,7 +2,6 @@
 #include "machine.h"
 
 #include "atomic.h"
-#include "net.h"
 #include "platform.h"
 #include "team.h"
 

@@ -6,111 +6,92 @@
  */
 #include "batch.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "platform.h"
 #include "reclaim.h"
 
-c2_net *c2_net_new(int64_t n_ops) {
-    c2_net *net = calloc(1, sizeof *net + (size_t)n_ops * sizeof(c2_context));
+static c2_net *net_new(int64_t n_ops, int64_t kept) {
+    c2_net *net = calloc(1, sizeof *net + (size_t)kept * sizeof(c2_op));
     if (net) net->n = n_ops;
+    return net;
+}
+
+c2_net *c2_net_new(int64_t n_ops) {
+    c2_net *net = net_new(n_ops, n_ops);
+    if (net) net->mask = -1;
+    return net;
+}
+
+static int alike(c2_context *c) {
+    const c2_alike *a = c->handle;
+    c->handle = a->first + c->op * a->step;
+    return a->kernel(c);
+}
+
+c2_net *c2_net_alike(int64_t n_ops, c2_kernel kernel, void *first, int64_t step) {
+    c2_net *net = net_new(n_ops, 1);
+    if (!net) return NULL;
+    net->alike = (c2_alike){kernel, first, step};
+    net->ops[0] = (c2_op){.kernel = alike, .handle = &net->alike};
     return net;
 }
 
 void c2_net_free(c2_net *net) {
     if (!net) return;
-    for (int64_t i = 0; i < net->n; i++)
-        free((void *)net->ops[i].in);
+    for (int64_t i = 0; net->mask && i < net->n && !net->blobs; i++)
+        free((void *)net->ops[i].blobs);
+    free(net->blobs);
     free(net);
 }
 
 int c2_net_set(c2_net *net, int64_t index, c2_kernel kernel, void *handle, int n_in,
                c2_blob *const *in, int n_out, c2_blob *const *out, const c2_arg *args, int n_args) {
     if (index < 0 || index >= net->n) return C2_INDEX;
-    c2_context *op = &net->ops[index];
+    if (net->blobs || !net->mask) return C2_VALUE;
+    c2_op *op = &net->ops[index];
     c2_blob **blobs = NULL;
     if (n_in + n_out > 0 && !(blobs = malloc((size_t)(n_in + n_out) * sizeof *blobs)))
         return C2_NO_MEMORY;
     if (n_in) memcpy(blobs, in, (size_t)n_in * sizeof *blobs);
     if (n_out) memcpy(blobs + n_in, out, (size_t)n_out * sizeof *blobs);
-    free((void *)op->in);
-    *op = (c2_context){.kernel = kernel ? kernel : c2_python_kernel,
-                       .in = blobs,
-                       .out = blobs ? blobs + n_in : NULL,
-                       .n_in = n_in,
-                       .n_out = n_out,
-                       .args = args,
-                       .n_args = n_args,
-                       .op = (int32_t)index,
-                       .handle = handle};
+    free((void *)op->blobs);
+    *op = (c2_op){.kernel = kernel ? kernel : c2_python_kernel,
+                  .handle = handle,
+                  .blobs = blobs,
+                  .args = args,
+                  .n_in = n_in,
+                  .n_out = n_out,
+                  .n_args = n_args};
     if (!kernel) net->python = 1;
     return C2_OK;
 }
 
-/* ---- a run ---- */
-
-int c2_run_fail(c2_run *run, int status, const c2_net *net, int op, const char *message) {
-    int32_t nobody = 0;
-    if (cas_rlx((_Atomic int32_t *)&run->claimed, &nobody, 1)) {
-        run->status = status;
-        run->net = net;
-        run->op = op;
-        snprintf(run->message, sizeof run->message, "%s", message);
-        store_rel((_Atomic int32_t *)&run->claimed, 2);
+int c2_net_fill(c2_net *net, const c2_operators *from) {
+    if (net->blobs || !net->mask) return C2_VALUE;
+    int64_t total = 1; /* never nothing: NULL says that c2_net_set is the way */
+    for (int64_t v = 0; v < net->n; v++)
+        total += from->n_in[v] + from->n_out[v];
+    c2_blob **next = malloc((size_t)total * sizeof *next);
+    if (!next) return C2_NO_MEMORY;
+    net->blobs = next;
+    for (int64_t v = 0; v < net->n; v++) {
+        c2_kernel kernel = from->kernels[from->kind[v]];
+        if (!kernel) net->python = 1;
+        net->ops[v] = (c2_op){.kernel = kernel ? kernel : c2_python_kernel,
+                              .handle = from->handles[v],
+                              .blobs = next,
+                              .args = from->args[v],
+                              .n_in = from->n_in[v],
+                              .n_out = from->n_out[v],
+                              .n_args = from->n_args[v]};
+        for (int32_t k = 0; k < from->n_in[v]; k++)
+            *next++ = from->blobs[from->in[from->in_at[v] + k]];
+        for (int32_t k = 0; k < from->n_out[v]; k++)
+            *next++ = from->blobs[from->out[from->out_at[v] + k]];
     }
-    store_rlx((_Atomic int32_t *)&run->stop, 1);
-    return status;
-}
-
-static void poll_now(c2_run *run) {
-    const int status = run->poll();
-    if (status) c2_run_fail(run, status, NULL, -1, "");
-}
-
-void c2_run_stop(c2_run *run) {
-    store_rlx((_Atomic int32_t *)&run->stop, 1);
-}
-
-void c2_run_skip(c2_run *run, uint8_t *flags, const int32_t *ops, int64_t n) {
-    for (int64_t k = 0; k < n; k++) {
-        uint8_t none = 0;
-        cas_rel((_Atomic uint8_t *)&flags[ops[k]], &none, C2_TO_SKIP);
-    }
-    store_rel((uint8_t *_Atomic *)&run->skip, flags);
-}
-
-int c2_run_skips_slow(c2_run *run, int32_t op) {
-    _Atomic uint8_t *flags = (_Atomic uint8_t *)load_acq((uint8_t *_Atomic *)&run->skip);
-    if (!load_acq(&flags[op])) return 0;
-    store_rlx(&flags[op], C2_SKIPPED);
-    return 1;
-}
-
-int c2_run_polls_here(const c2_run *run) {
-    return run->poll && run->caller == c2_os_self();
-}
-
-int c2_run_stopping(c2_run *run) {
-    if (c2_run_polls_here(run) && !c2_run_stopped(run)) poll_now(run);
-    return c2_run_stopped(run);
-}
-
-void c2_tick_slow(c2_ticker *t, c2_run *run) {
-    const int64_t poll_every = 50 * 1000 * 1000, quick = 1000 * 1000;
-    const int64_t now = c2_os_now();
-    /* Look at the clock about once a millisecond, whatever a call takes: between every call for
-     * kernels of seconds and every 1024th for kernels of nanoseconds. */
-    if (t->every < 1)
-        t->every = 1;
-    else if (now - t->last > 10 * quick)
-        t->every = 1;
-    else if (now - t->last < quick && t->every < 1024)
-        t->every *= 2;
-    t->left = t->every;
-    if (run->poll && now / poll_every != t->last / poll_every && t->last) poll_now(run);
-    t->last = now;
+    return C2_OK;
 }
 
 /* `inner`: a net inside an operator. */

@@ -5,7 +5,7 @@
 
 #include "blob.h"
 #include "kernel.h"
-#include "net.h"
+#include "run.h"
 
 /* ---- the table ---- */
 

@@ -64,8 +64,9 @@ void c2_step_free(c2_step *s) {
 }
 
 int c2_step_add_net(c2_step *s, c2_net *net, c2_async *async) {
-    const int status = append(&s->asyncs, async);
-    return status ? status : append(&s->nets, net);
+    int status = append(&s->asyncs, async);
+    if (!status && (status = append(&s->nets, net))) s->asyncs.count--; /* side by side */
+    return status;
 }
 
 int c2_step_add_local(c2_step *s, c2_blob *blob) {

@@ -174,6 +174,5 @@ void c2_adds_flush(const c2_adds *a, const void *sums) {
         WORDS(CALL)
         C2_FLOAT_TYPES(CALL)
 #undef CALL
-    default: break;
     }
 }

@@ -99,8 +99,9 @@ static int32_t choose(const builder *b, int32_t v, int32_t last, float *start) {
 static int add_wait(lane *l, int32_t worker, uint32_t count) {
     if (l->n_waits == l->room) {
         const uint32_t room = 2 * l->room + 64;
+        if (room > INT32_MAX / 2) return 0;
         c2_wait_for *waits = realloc(l->waits, room * sizeof *waits);
-        if (!waits || room > INT32_MAX / 2) return 0;
+        if (!waits) return 0;
         l->waits = waits;
         l->room = room;
     }

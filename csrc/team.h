@@ -7,8 +7,8 @@
 #ifndef C2_TEAM_H
 #define C2_TEAM_H
 
-#include "net.h"
 #include "pool.h"
+#include "run.h"
 
 enum { C2_TEAM_MOST = 256 };
 

@@ -17,6 +17,7 @@ c2_watch *c2_watch_new(int32_t n, int32_t workers, int64_t capacity, int figures
     c2_watch *w = calloc(1, sizeof *w);
     if (!w) return NULL;
     w->workers = workers;
+    w->measures = figures;
     w->capacity = capacity;
     w->ns_per_tick = 1;
     w->rings = aligned_alloc(64, (size_t)workers * sizeof *w->rings);
@@ -44,7 +45,7 @@ void c2_watch_end(c2_watch *w) {
 }
 
 void c2_watch_record(c2_watch *w, int32_t worker, int32_t op, int64_t begin, int64_t end) {
-    if (w->figures) {
+    if (w->measures) {
         c2_figures *f = &w->figures[op];
         const double ticks = (double)(end - begin), off = ticks - f->mean;
         f->mean += off / (double)++f->count;

@@ -35,6 +35,7 @@ typedef struct c2_watch {
     int64_t capacity;
     c2_ring *rings;      /* one a worker */
     c2_figures *figures; /* one an operator; NULL: not wanted */
+    int32_t measures;    /* 0: the figures stay as they are */
     int64_t ticks, ns;   /* one moment on both clocks: that of the first run */
     double ns_per_tick;  /* as of the end of the last run */
 } c2_watch;

@@ -29,6 +29,36 @@ LAYERS = [
 ]
 
 
+# The same of the core: by headers, and a source counts where its header does.
+C_LAYERS = [
+    ["atomic", "cpu", "platform*", "posix"],
+    ["dtype", "scalar", "random", "wait", "mutex", "queue", "reclaim", "pool"],
+    ["blob", "kernel", "stripes"],
+    ["run", "team"],
+    ["chunks", "indices", "bulk", "scatter*", "dense*", "wide", "gemm"],
+    ["net", "batch", "graph", "schedule", "static_run", "dynamic_run", "async*", "choice", "costs",
+     "machine", "watch", "plan", "kernel_python"],
+    ["operator", "kernel_*", "kernels_*", "broadcast", "rows", "softmax", "linear", "train*",
+     "update*"],
+]  # fmt: skip
+
+
+def layer_of(stem: str) -> int:
+    """In C_LAYERS; whole names count before patterns."""
+    for match in (str.__eq__, fnmatch.fnmatch):
+        for k, names in enumerate(C_LAYERS):
+            if any(match(stem, name) for name in names):
+                return k
+    raise AssertionError(f"csrc/{stem}.* has no layer")
+
+
+def test_includes_of_the_core_go_one_way() -> None:
+    for path in (ROOT / "csrc").glob("*.[ch]"):
+        included = re.findall(r'#include "(\w+)\.h"', path.read_text())
+        late = [s for s in included if s != "c2" and layer_of(s) > layer_of(path.stem)]
+        assert not late, f"{path.name} includes {late}"
+
+
 def test_every_source_of_the_core_is_named() -> None:
     sources = [path.name for path in (ROOT / "csrc").glob("*.[ch]")]
     assert sources

@@ -11,6 +11,19 @@ static int spin_kernel(c2_context *c) {
     return C2_OK;
 }
 
+/* The handle is where the number of turns is. */
+static int spin_element(c2_context *c) {
+    spin(*(const int64_t *)c->handle);
+    return C2_OK;
+}
+
+typedef c2_net *alike_function(int64_t, c2_kernel, void *, int64_t);
+
+/* A net of n operators, each a spin_element of its own turns. alike: c2_net_alike. */
+void *bench_alike(void *alike, int64_t n, int64_t *turns) {
+    return ((alike_function *)alike)(n, spin_element, turns, sizeof *turns);
+}
+
 typedef int set_function(c2_net *, int64_t, c2_kernel, void *, int, c2_blob *const *, int,
                          c2_blob *const *, const c2_arg *, int);
 typedef int run_function(void *, c2_run *);

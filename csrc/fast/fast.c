@@ -23,6 +23,7 @@
 #include "fast/bool.h"
 #include "fast/mutex_type.h"
 #include "fast/net_run.h"
+#include "fast/python_operator.h"
 #include "fast/python_call.h"
 
 static const struct fast_type {
@@ -30,9 +31,13 @@ static const struct fast_type {
     PyType_Spec *spec;
     PyTypeObject **kept; /* where C wants it too, or NULL */
 } fast_types[] = {
-    {"Array", &array_spec, &array_type}, {"Cell", &cell_spec, &cell_type},
-    {"Bool", &bool_spec, NULL},          {"Mutex", &mutex_spec, NULL},
+    {"Array", &array_spec, &array_type},
+    {"Cell", &cell_spec, &cell_type},
+    {"Bool", &bool_spec, NULL},
+    {"Mutex", &mutex_spec, NULL},
     {"NetRun", &net_run_spec, NULL},
+    {"View", &view_spec, NULL},
+    {"Operator", &operator_spec, &python_operator_type},
 };
 
 static int publish(PyObject *namespace) {

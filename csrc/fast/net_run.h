@@ -18,6 +18,7 @@
 #define C2_FAST_NET_RUN_H
 
 #include "async.h"
+#include "net.h"
 #include "reclaim.h"
 
 static const int64_t SHORT_NS = 2000;

@@ -1,11 +1,11 @@
 /* Calling Python operators from whichever thread runs them: batch.h's enter, call and leave.
  *
- * The handle is the Python object (borrowed: the net's owner keeps it), whose `call()` gives a
- * status, and whose `keep(run, exception)` is told what it raised. Through cffi a call would cost
- * two objects for its arguments and the look-up of the handle, which is more than the function's
- * own call; cffi is needed for a thread that Python does not know: its first call gives the thread
- * a state that stays until the thread ends, where PyGILState_Ensure would make and destroy one
- * each time.
+ * The handle is the Python object (borrowed: the net's owner keeps it): an Operator, or one whose
+ * `call()` gives a status; its `keep(run, exception)` is told what was raised. Through cffi a call
+ * would cost two objects for its arguments and the look-up of the handle, which is more than the
+ * function's own call; cffi is needed for a thread that Python does not know: its first call gives
+ * the thread a state that stays until the thread ends, where PyGILState_Ensure would make and
+ * destroy one each time.
  */
 #ifndef C2_FAST_PYTHON_CALL_H
 #define C2_FAST_PYTHON_CALL_H
@@ -100,6 +100,12 @@ static int c2_python_call_here(void *handle, c2_context *context) {
     static PyObject *name; /* made once, with the GIL */
     PyObject *const operator= handle;
     long status = C2_PYTHON;
+    if (PyObject_TypeCheck(operator, python_operator_type)) {
+        const int done = operator_call((python_operator *)operator);
+        if (likely(done >= 0)) return done;
+        operator_raised(operator, context);
+        return C2_PYTHON;
+    }
     if (!name) name = PyUnicode_InternFromString("call");
     PyObject *const result = name ? PyObject_CallMethodObjArgs(operator, name, NULL) : NULL;
     if (likely(result != NULL)) {

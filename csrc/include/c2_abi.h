@@ -271,12 +271,37 @@ typedef void (*c2_python_leave)(void);
 void c2_set_python(c2_python_enter enter, c2_python_call call, c2_python_leave leave);
 
 c2_net *c2_net_new(int64_t n_ops); /* NULL when out of memory */
+/* A net of operators that are alike and have no blobs: operator v calls the kernel with the handle
+ * first + v * step, its element of an array of the caller's. It takes no memory for each, and none
+ * is set. NULL when out of memory. */
+c2_net *c2_net_alike(int64_t n_ops, c2_kernel kernel, void *first, int64_t step);
 void c2_net_free(c2_net *net);
 
-/* Fill operator `index`. Copies the pointer arrays; `args`, what they point to, and `handle`
- * are borrowed and must outlive the net. kernel NULL: the Python call with `handle`. */
+/* Fill operator `index` of a net that c2_net_fill has not filled. Copies the pointer arrays;
+ * `args`, what they point to, and `handle` are borrowed and must outlive the net. kernel NULL: the
+ * Python call with `handle`. */
 int c2_net_set(c2_net *net, int64_t index, c2_kernel kernel, void *handle, int n_in,
                c2_blob *const *in, int n_out, c2_blob *const *out, const c2_arg *args, int n_args);
+
+/* All operators of a net at once, for nets of many. Operator v is of kind kind[v], and kernels[k]
+ * is a kind's, as above; handles[v] and args[v] (both borrowed, and NULL for none) with n_args[v].
+ * Its inputs are blobs[in[in_at[v]]] and so on, n_in[v] of them (there may be more before in_at[v +
+ * 1], which are not its), its outputs alike. */
+typedef struct c2_operators {
+    const int32_t *kind;
+    const c2_kernel *kernels;
+    void *const *handles;
+    const c2_arg *const *args;
+    const int32_t *n_args;
+    c2_blob *const *blobs;
+    const int64_t *in_at;
+    const int32_t *in, *n_in;
+    const int64_t *out_at;
+    const int32_t *out, *n_out;
+} c2_operators;
+
+/* Fill a net that c2_net_new made, once: C2_OK, or C2_NO_MEMORY and it has no operators still. */
+int c2_net_fill(c2_net *net, const c2_operators *operators);
 
 /* Run every operator once, in program order. Returns run->status. Blocks; release the GIL. */
 int c2_net_run(c2_net *net, c2_run *run);

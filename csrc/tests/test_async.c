@@ -122,6 +122,25 @@ TEST(edges_must_go_forward) {
     c2_graph_free(g);
 }
 
+/* Whatever the order in which they are given, and however often. */
+TEST(many_predecessors_are_sorted_and_once_each) {
+    enum { N = 60 };
+    int32_t from[2 * N], to[2 * N];
+    for (int k = 0; k < 2 * N; k++) {
+        from[k] = (k * 37 + 11) % N;
+        to[k] = N;
+    }
+    c2_graph *g;
+    CHECK_EQ(c2_graph_of_edges(N + 1, 2 * N, from, to, &g), C2_OK);
+    CHECK_EQ(c2_graph_edges(g), N);
+    for (int k = 0; k < N; k++)
+        CHECK_EQ(g->preds[g->pred_at[N] + k], k);
+    c2_graph_free(g);
+    CHECK_EQ(c2_graph_of_edges(-1, 0, from, to, &g), C2_NO_MEMORY);
+    CHECK_EQ(c2_graph_of_edges(INT32_MAX, 0, from, to, &g), C2_NO_MEMORY);
+    CHECK(g == NULL);
+}
+
 /* 0 writes a; 1 and 2 read a; 3 writes a (after both readers); 4 reads and writes a. */
 TEST(blobs_make_the_edges) {
     const int64_t in_at[] = {0, 0, 1, 2, 2, 3}, out_at[] = {0, 1, 2, 3, 4, 5};
@@ -185,7 +204,21 @@ TEST(lanes_keep_their_operators) {
     CHECK_EQ(c2_async_lanes(a, lane, 2, good, none), C2_VALUE); /* an operator on lane 2 */
     CHECK_EQ(c2_async_lanes(a, lane, 3, zero, none), C2_VALUE);
     CHECK_EQ(c2_async_lanes(a, lane, 3, good, both), C2_VALUE);
-    CHECK_EQ(c2_async_lanes(a, lane, 3, good, none), C2_OK);
+    const int32_t many[] = {200, 100, 1}, huge[] = {1, 257, 1}, first[] = {1, 0, 0};
+    const int32_t cpus[] = {0, 1024, -1};
+    CHECK_EQ(c2_async_lanes(a, lane, 3, many, none), C2_VALUE); /* more than a team */
+    CHECK_EQ(c2_async_pin(a, 0, cpus, 1), C2_VALUE);            /* no lanes yet */
+    CHECK_EQ(c2_async_lanes(a, lane, 3, huge, none), C2_VALUE);
+    CHECK_EQ(c2_async_lanes(a, lane, 3, good, first), C2_OK);
+    CHECK_EQ(c2_async_lanes(a, lane, 3, good, none), C2_VALUE); /* there are some */
+    CHECK_EQ(c2_async_pin(a, -1, cpus, 1), C2_VALUE);
+    CHECK_EQ(c2_async_pin(a, 3, cpus, 1), C2_VALUE);
+    CHECK_EQ(c2_async_pin(a, 0, cpus, 1), C2_VALUE); /* the caller's lane */
+    CHECK_EQ(c2_async_pin(a, 1, cpus, 0), C2_VALUE);
+    CHECK_EQ(c2_async_pin(a, 1, cpus, 2), C2_VALUE);
+    CHECK_EQ(c2_async_pin(a, 1, cpus + 2, 1), C2_VALUE);
+    CHECK_EQ(c2_async_trace(a, -1), C2_VALUE);
+    CHECK_EQ(c2_async_trace(a, (int64_t)INT32_MAX + 1), C2_VALUE);
     c2_async_free(a);
     close_net(&w, &e);
 }
@@ -236,6 +269,7 @@ int main(void) {
     RUN(lanes_keep_their_operators);
     RUN(a_trace_has_every_operator_once_and_in_order);
     RUN(edges_must_go_forward);
+    RUN(many_predecessors_are_sorted_and_once_each);
     RUN(blobs_make_the_edges);
     return report();
 }

@@ -1,9 +1,21 @@
 /* async.c, costs.c: what an AsyncNet measures and decides, and what may come between its runs. */
+#define _GNU_SOURCE
 #include <pthread.h>
 #include <time.h>
 
-#include "check.h"
-#include "platform.h"
+#include "threads.h"
+
+/* Who measures first does not begin before somebody else has come to measure. */
+static _Atomic int measuring;
+static int cpus_when_two_have_come(void) {
+    add_acq_rel(&measuring, 1);
+    await(&measuring, 2);
+    return c2_os_cpus();
+}
+#define c2_os_cpus cpus_when_two_have_come
+#include "../machine.c"
+#undef c2_os_cpus
+
 #include "schedule.h"
 #include "watched.h"
 
@@ -215,7 +227,54 @@ TEST(unmeasured_operators_are_worth_sharing) {
     close_net(&w, &e);
 }
 
+TEST(figures_stay_when_nothing_is_measured_any_more) {
+    edges e = chain(5);
+    watched w;
+    open_net(&w, &e, 0, 1);
+    c2_async *a = c2_async_new(w.net, w.graph, 1);
+    int64_t counts[5];
+    double mean[5], deviation[5];
+    CHECK_EQ(c2_async_costs(a, counts, mean, deviation), C2_VALUE);
+    CHECK_EQ(c2_async_profile(a, 1), C2_OK);
+    for (int k = 0; k < 5; k++) {
+        c2_run run = {0};
+        if (k == 2) CHECK_EQ(c2_async_profile(a, 0), C2_OK);
+        CHECK_EQ(c2_async_run(a, &run), C2_OK);
+        CHECK_EQ(c2_async_costs(a, counts, mean, deviation), C2_OK);
+        CHECK_EQ(counts[4], k < 2 ? k + 1 : 2);
+    }
+    CHECK_EQ(c2_async_profile(a, 1), C2_OK); /* from zero again */
+    CHECK_EQ(c2_async_costs(a, counts, mean, deviation), C2_OK);
+    CHECK_EQ(counts[4], 0);
+    c2_async_free(a);
+    close_net(&w, &e);
+}
+
+enum { ASKERS = 2 };
+static c2_machine answers[ASKERS];
+static void *ask(void *arg) {
+    *(c2_machine *)arg = c2_machine_measured();
+    return NULL;
+}
+
+/* Who comes while another measures does so too, and waits for nobody. */
+TEST(two_may_measure_the_machine_at_once) {
+    pthread_t threads[ASKERS];
+    for (int k = 0; k < ASKERS; k++)
+        threads[k] = go(ask, &answers[k]);
+    for (int k = 0; k < ASKERS; k++)
+        pthread_join(threads[k], NULL);
+    CHECK_EQ(load_rlx(&measuring), ASKERS);
+    const c2_machine now = c2_machine_measured(), again = c2_machine_measured();
+    CHECK(now.latency == again.latency && now.signal == again.signal);
+    CHECK_EQ(load_rlx(&measuring), ASKERS); /* nobody measures any more */
+    for (int k = 0; k < ASKERS; k++)
+        CHECK(answers[k].latency > 0 && answers[k].signal > 0);
+}
+
 int main(void) {
+    RUN(two_may_measure_the_machine_at_once);
+    RUN(figures_stay_when_nothing_is_measured_any_more);
     RUN(a_disturbance_while_costs_are_measured_does_not_count);
     RUN(reports_while_runs_are_on);
     RUN(who_waits_long_for_a_helper_leaves_the_processor);

@@ -235,6 +235,37 @@ TEST(calls_begin_far_apart) {
     CHECK_EQ(load_rlx(&at_work), 0);
 }
 
+enum { STRIPES = PUT_OFF + 6, MANY = STRIPES * STRIPE / sizeof(float) };
+static float many[MANY], many_ones[MANY];
+static uint64_t many_locks[STRIPES];
+
+static void *add_many(void *unused) {
+    const float scale = 1;
+    CHECK_EQ(
+        c2_dense_add_striped(C2_FLOAT32, many, many_ones, &scale, MANY, 1, many_locks, STRIPES),
+        C2_OK);
+    return NULL;
+}
+
+/* Every stripe is held. As many as there is room for are put off; then one is waited for. */
+TEST(a_stripe_is_waited_for_when_many_are_held) {
+    for (int k = 0; k < (int)MANY; k++)
+        many_ones[k] = 1;
+    for (int k = 0; k < STRIPES; k++)
+        mutex_lock((_Atomic uint64_t *)&many_locks[k], -1);
+    const pthread_t thread = go(add_many, NULL);
+    while (!(load_rlx((_Atomic uint64_t *)&many_locks[PUT_OFF]) & C2_MUTEX_WAITERS))
+        nap();
+    CHECK(!(load_rlx((_Atomic uint64_t *)&many_locks[0]) & C2_MUTEX_WAITERS));
+    for (int k = 0; k < STRIPES; k++)
+        mutex_give((_Atomic uint64_t *)&many_locks[k]);
+    pthread_join(thread, NULL);
+    int wrong = 0;
+    for (int k = 0; k < (int)MANY; k++)
+        wrong += many[k] != 1;
+    CHECK_EQ(wrong, 0);
+}
+
 static void dies_with_a_lock(void *arg) {
     shared *s = arg;
     mutex_lock((_Atomic uint64_t *)s->locks, -1);
@@ -290,6 +321,7 @@ int main(void) {
     RUN(striped_processes_lose_nothing);
     RUN(calls_that_meet_lose_nothing);
     RUN(calls_begin_far_apart);
+    RUN(a_stripe_is_waited_for_when_many_are_held);
     RUN(a_death_is_told_and_the_values_are_added);
     RUN(a_caller_who_holds_a_lock_is_told);
     RUN(a_child_has_locks_of_its_own);

@@ -2,9 +2,6 @@
  * from threads. That they compute the right thing for every shape is tested against NumPy, in
  * tests/operators. */
 #define _GNU_SOURCE
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include "../update.c"
 
 #include "gemm.h"
@@ -120,16 +117,16 @@ TEST(steps_are_all_there) {
     add_ones("locked", 1);
 }
 
+static void lock_it(void *data) {
+    CHECK_EQ(c2_mutex_lock(lock_of(data), 0), C2_OK);
+}
+
 /* The mutex of a tensor, held by the parent at the moment of the fork. */
 TEST(a_forked_child_can_lock) {
-    float data[4];
+    float data[4] = {0};
     void *mutex = lock_of(data);
     CHECK_EQ(c2_mutex_lock(mutex, -1), C2_OK);
-    const pid_t child = fork();
-    if (child == 0) _exit(c2_mutex_lock(lock_of(data), 0) == C2_OK ? 0 : 1);
-    int status = 0;
-    CHECK_EQ(waitpid(child, &status, 0), child);
-    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    join_child(child(lock_it, data));
     CHECK_EQ(c2_mutex_unlock(mutex), C2_OK);
 }
 

@@ -5,10 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../pool.c"
+
 #include "threads.h"
 #include "net.h"
 #include "platform.h"
-#include "pool.h"
 
 /* Kernels of the test's own; `handle` points to what they work on. */
 static int count(c2_context *c) {
@@ -76,6 +77,89 @@ TEST(nets_run_in_order_and_often_enough) {
     CHECK(c2_step_run(outer, &run) == C2_OK);
     CHECK(load_rlx(&ran) == 3000);
     c2_step_free(outer), c2_step_free(s), c2_step_free(none), c2_net_free(net);
+}
+
+/* The first input's address and how many of each there are, to compare one operator with another.
+ */
+typedef struct seen {
+    c2_blob *first_in, *last_out;
+    int64_t arg;
+    int32_t n_in, n_out, op;
+} seen;
+
+static int look(c2_context *c) {
+    seen *s = c->handle;
+    *s = (seen){c->n_in ? c->in[0] : NULL,
+                c->n_out ? c->out[c->n_out - 1] : NULL,
+                c->args ? c->args[0].i : -1,
+                c->n_in,
+                c->n_out,
+                c->op};
+    return C2_OK;
+}
+
+TEST(a_net_filled_at_once_is_the_same) {
+    enum { N = 4 };
+    c2_blob *blobs[3];
+    for (int k = 0; k < 3; k++)
+        blobs[k] = c2_blob_new();
+    /* Operator 1 has a control input behind its two inputs, and 3 has nothing. */
+    const int64_t in_at[] = {0, 1, 4, 5, 5}, out_at[] = {0, 2, 3, 3, 3};
+    const int32_t in[] = {2, 0, 1, 2, 1}, n_in[] = {1, 2, 1, 0};
+    const int32_t out[] = {1, 0, 2}, n_out[] = {2, 1, 0, 0}, kind[] = {0, 1, 1, 0};
+    const c2_kernel kernels[] = {look, look};
+    const c2_arg arg = {.i = 7}, *args[] = {NULL, &arg, NULL, NULL};
+    const int32_t n_args[] = {0, 1, 0, 0};
+    seen one[N], all[N];
+    void *handles[N];
+    c2_net *by_one = c2_net_new(N), *at_once = c2_net_new(N);
+    for (int64_t v = 0; v < N; v++) {
+        c2_blob *ins[4], *outs[4];
+        for (int k = 0; k < n_in[v]; k++)
+            ins[k] = blobs[in[in_at[v] + k]];
+        for (int k = 0; k < n_out[v]; k++)
+            outs[k] = blobs[out[out_at[v] + k]];
+        c2_net_set(by_one, v, look, &one[v], n_in[v], ins, n_out[v], outs, args[v], n_args[v]);
+        handles[v] = &all[v];
+    }
+    const c2_operators from = {kind,  kernels, handles, args,   n_args, blobs,
+                               in_at, in,      n_in,    out_at, out,    n_out};
+    CHECK_EQ(c2_net_fill(at_once, &from), C2_OK);
+    CHECK_EQ(c2_net_set(at_once, 0, look, NULL, 0, NULL, 0, NULL, NULL, 0), C2_VALUE);
+    c2_run run = {0};
+    CHECK_EQ(c2_net_run(by_one, &run), C2_OK);
+    CHECK_EQ(c2_net_run(at_once, &run), C2_OK);
+    for (int v = 0; v < N; v++) {
+        CHECK(one[v].first_in == all[v].first_in && one[v].last_out == all[v].last_out);
+        CHECK_EQ(one[v].n_in, all[v].n_in);
+        CHECK_EQ(one[v].n_out, all[v].n_out);
+        CHECK_EQ(one[v].arg, all[v].arg);
+        CHECK_EQ(all[v].op, v);
+    }
+    CHECK_EQ(all[1].arg, 7);
+    c2_net_free(by_one), c2_net_free(at_once);
+    for (int k = 0; k < 3; k++)
+        c2_blob_free(blobs[k]);
+}
+
+static int add_op(c2_context *c) {
+    *(int64_t *)c->handle += 10 + c->op;
+    return c->n_in || c->n_out || c->args ? C2_FAILED : C2_OK;
+}
+
+TEST(operators_alike_have_an_element_each) {
+    struct {
+        int64_t value, other;
+    } elements[5] = {{1, 2}, {3, 4}, {5, 6}, {7, 8}, {9, 10}};
+    c2_net *net = c2_net_alike(5, add_op, elements, sizeof elements[0]);
+    CHECK_EQ(c2_net_set(net, 0, look, NULL, 0, NULL, 0, NULL, NULL, 0), C2_VALUE);
+    c2_run run = {0};
+    CHECK_EQ(c2_net_run(net, &run), C2_OK);
+    for (int v = 0; v < 5; v++) {
+        CHECK_EQ(elements[v].value, 2 * v + 1 + 10 + v);
+        CHECK_EQ(elements[v].other, 2 * v + 2);
+    }
+    c2_net_free(net);
 }
 
 enum { STEPS = 50 };
@@ -219,8 +303,33 @@ TEST(jobs_are_run_or_revoked) {
     CHECK(load_acq(&jobs_run) + revoked == JOBS);
 }
 
+static void plan_in_child(void *outer) {
+    CHECK_EQ(c2_pool_threads(), 0);
+    c2_run run = {0};
+    CHECK_EQ(c2_step_run(outer, &run), C2_OK);
+}
+
+/* The parent's threads are not in the child, whoever of them was at the lists; it makes its own. */
+TEST(a_child_has_threads_of_its_own) {
+    _Atomic int64_t ran = 0;
+    c2_net *net = net_of(count, (void *)&ran);
+    c2_step *s = step_of(net, 1), *outer = c2_step_new();
+    for (int k = 0; k < 3; k++)
+        c2_step_add_substep(outer, s);
+    c2_step_set(outer, 1, NULL, 0, SANITIZED ? 0 : 1, 1, 0); /* TSan: no threads after a fork */
+    c2_run run = {0};
+    CHECK_EQ(c2_step_run(outer, &run), C2_OK);
+    lock_lists();
+    const pid_t pid = child(plan_in_child, outer);
+    unlock_lists();
+    join_child(pid);
+    c2_step_free(outer), c2_step_free(s), c2_net_free(net);
+}
+
 int main(void) {
     RUN(nets_run_in_order_and_often_enough);
+    RUN(a_net_filled_at_once_is_the_same);
+    RUN(operators_alike_have_an_element_each);
     RUN(substeps_share_few_threads);
     RUN(substeps_that_wait_each_have_a_thread);
     RUN(the_first_failure_stops_the_siblings);
@@ -228,5 +337,6 @@ int main(void) {
     RUN(a_reporter_runs_beside_the_work);
     RUN(a_poll_interrupts_what_would_never_end);
     RUN(jobs_are_run_or_revoked);
+    RUN(a_child_has_threads_of_its_own);
     return report();
 }

@@ -1,10 +1,20 @@
 /* reclaim.c and blob.c: nothing is freed while a guard could see it, all is freed in the end. */
+#define _GNU_SOURCE
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "threads.h"
+
+static _Atomic int refusals; /* of memory for a guard, to come */
+static void *asked(size_t alignment, size_t bytes) {
+    return add_rlx(&refusals, -1) > 0 ? NULL : aligned_alloc(alignment, bytes);
+}
+#define aligned_alloc asked
+#include "../reclaim.c"
+#undef aligned_alloc
+
 #include "blob.h"
-#include "check.h"
 #include "kernel.h"
 
 typedef struct thing {
@@ -102,10 +112,82 @@ TEST(a_blob_checks_what_it_is_given) {
     c2_blob_free(b);
 }
 
+/* ---- guards that there is no memory for ---- */
+
+static _Atomic int entered, enough;
+static void *enter_and_stay(void *arg) {
+    c2_guard_enter();
+    CHECK(c2_inside());
+    add_acq_rel(&entered, 1);
+    await(&enough, 1);
+    c2_guard_leave();
+    return NULL;
+}
+
+/* More threads than ever were inside at once; what each asks for is refused a few times. */
+TEST(a_guard_waits_for_memory) {
+    enum { MANY = 8 };
+    pthread_t threads[MANY];
+    store_rlx(&refusals, 10);
+    for (int k = 0; k < MANY; k++)
+        threads[k] = go(enter_and_stay, NULL);
+    await(&entered, MANY);
+    CHECK(load_rlx(&refusals) <= 0);
+    CHECK(!c2_idle());
+    reach(&enough, 1);
+    for (int k = 0; k < MANY; k++)
+        pthread_join(threads[k], NULL);
+    CHECK(c2_idle());
+}
+
+/* ---- forks ---- */
+
+static _Atomic int inside, outside;
+static void *stay_inside(void *arg) {
+    c2_guard_enter();
+    reach(&inside, 1);
+    await(&outside, 1);
+    c2_guard_leave();
+    return NULL;
+}
+
+static void retire_in_child(void *depth) {
+    _Atomic int destroyed = 0;
+    CHECK_EQ(c2_idle(), depth == NULL); /* but for its own guard nobody is inside */
+    retire_one(&destroyed);
+    if (depth) c2_guard_leave();
+    CHECK_EQ(load_rlx(&destroyed), 1);
+    CHECK(c2_idle());
+}
+
+/* Another thread of the parent is inside a guard at the fork, or just at the list: that thread is
+ * not in the child, and holds nothing back there. A guard of the forking thread goes on. */
+TEST(a_child_forgets_the_guards_of_others) {
+    const pthread_t thread = go(stay_inside, NULL);
+    await(&inside, 1);
+    _Atomic int destroyed = 0;
+    retire_one(&destroyed);
+    join_child(child(retire_in_child, NULL));
+    while (!try_lock_limbo())
+        nap();
+    const pid_t pid = child(retire_in_child, NULL);
+    unlock_limbo();
+    join_child(pid);
+    c2_guard_enter();
+    join_child(child(retire_in_child, &destroyed));
+    c2_guard_leave();
+    CHECK_EQ(load_rlx(&destroyed), 0); /* nor did the children end the guards of the parent */
+    reach(&outside, 1);
+    pthread_join(thread, NULL);
+    CHECK_EQ(load_rlx(&destroyed), 1);
+}
+
 int main(void) {
     RUN(without_a_guard_it_goes_at_once);
     RUN(an_open_guard_holds_it_back);
     RUN(readers_never_see_half_a_change);
     RUN(a_blob_checks_what_it_is_given);
+    RUN(a_guard_waits_for_memory);
+    RUN(a_child_forgets_the_guards_of_others);
     return report();
 }

@@ -257,6 +257,48 @@ TEST(rows_that_change_lead_nowhere) {
     CHECK_EQ(c.marks[0], 0);
 }
 
+/* Two batches of 20, of which the second is trained when the first, another worker's, has been
+ * marked and then one of its rows has changed. Rows count as wide by how many elements there are.
+ */
+static int train_beside(bool wide) {
+    make_rows(true);
+    static common c;
+    memset(&c, 0, sizeof c);
+    job j = job_of(&c, 0, true, false, true);
+    j.batch = 20;
+    if (wide) j.x.elements = 32 * ROWS;
+    CHECK_EQ(c2_train_batch(&j, 0, 20), C2_OK);
+    job other = job_of(&c, 1, true, false, true);
+    other.batch = 20;
+    other.x.elements = j.x.elements;
+    const int32_t good = indices[2]; /* of row 1 */
+    indices[2] = SLOTS;
+    const int status = c2_train_batch(&other, 20, 40);
+    indices[2] = good;
+    CHECK_EQ(c.marks[1], status == C2_OK);
+    return status;
+}
+
+TEST(rows_of_others_that_change_lead_nowhere) {
+    CHECK_EQ(train_beside(false), C2_INDEX);
+    CHECK_EQ(train_beside(true), C2_INDEX);
+}
+
+/* The product of so many small probabilities would be 0, and its logarithm infinite. */
+TEST(rows_that_are_all_wrong_have_a_finite_loss) {
+    make_rows(true);
+    static common c;
+    memset(&c, 0, sizeof c);
+    for (int r = 0; r < ROWS; r++)
+        targets[r] = 0;
+    c.of[0].weights[SLOTS] = 1000;
+    job j = job_of(&c, 0, true, false, true);
+    j.batch = 100;
+    j.lr = 0;
+    CHECK_EQ(c2_train_batch(&j, 0, 100), C2_OK);
+    CHECK(fabs(c.of[0].loss - 100 * -log(1e-7)) < 1);
+}
+
 int main(void) {
     RUN(one_worker_is_serial);
     RUN(the_exponential_is_close);
@@ -264,5 +306,7 @@ int main(void) {
     RUN(processes_lose_nothing);
     RUN(a_batch_that_is_never_marked_is_missed);
     RUN(rows_that_change_lead_nowhere);
+    RUN(rows_of_others_that_change_lead_nowhere);
+    RUN(rows_that_are_all_wrong_have_a_finite_loss);
     return report();
 }

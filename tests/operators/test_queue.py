@@ -173,6 +173,23 @@ def test_a_tuple_that_does_not_fit_goes_back():
         assert fetch("b").tolist() == [k] * 3
 
 
+def test_a_status_that_does_not_fit():
+    """Nothing is put then, and nothing taken."""
+    run("CreateBlobsQueue", [], ["queue"], capacity=3)
+    workspace.ShareBlob("fixed", np.zeros(2, np.int32))
+    for k in (1, 2):
+        feed(x=np.int32(k))
+        run("EnqueueBlobs", ["queue", "x"], [])
+    with pytest.raises(ValueError, match=r"output 0 \('fixed'\).*cannot be resized"):
+        run("SafeEnqueueBlobs", ["queue", "x"], ["fixed"])
+    with pytest.raises(ValueError, match=r"output 1 \('fixed'\).*cannot be resized"):
+        run("SafeDequeueBlobs", ["queue"], ["y", "fixed"])
+    run("CloseBlobsQueue", ["queue"], [])
+    for k, end in ((1, False), (2, False), (2, True)):
+        run("SafeDequeueBlobs", ["queue"], ["y", "status"])
+        assert (fetch("y"), fetch("status")) == (k, end)
+
+
 # ---- several threads ---------------------------------------------------------------------------
 
 

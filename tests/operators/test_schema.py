@@ -202,3 +202,25 @@ def test_kernels_in_c_and_schemas_in_python_are_the_same() -> None:
     assert native == set(kernels) - NOT_BY_NAME
     for type_ in kernels:
         assert lib.c2_kernel_find(type_.encode()) != ffi.NULL
+
+
+def test_a_number_that_is_given_leaves_nothing_of_the_default() -> None:
+    args = (
+        Arg("n", "number", 7),
+        Arg("s", "str", "some"),
+        Arg("l", "ints", (1, 2, 3)),
+        Arg("f", "floats", None),
+    )
+    made = registered(args=args)
+    usual = schema.pack_args(operator(made), made)
+    given = schema.pack_args(operator(made, n=2.5, s="other", l=[4], f=[0.5]), made)
+    again = schema.pack_args(operator(made), made)
+    for packed in (usual, again):
+        n, s, ints, floats = packed.args
+        assert (n.i, n.f, n.given, ffi.string(s.s), ints.ints[2], ints.count) == (
+            7, 7.0, 0, b"some", 3, 3,
+        )  # fmt: skip
+        assert (floats.floats, floats.count, floats.given) == (ffi.NULL, 0, 0)
+    n, s, ints, floats = given.args
+    assert (n.i, n.f, n.given, ffi.string(s.s)) == (0, 2.5, 1, b"other")
+    assert (ints.ints[0], ints.count, floats.floats[0], floats.given) == (4, 1, 0.5, 1)

@@ -4,9 +4,10 @@
     python tests/proof/run.py --long             hours, with a million inputs for the fuzzer
     python tests/proof/run.py --long --only deaths soak --hours 8
 
-What is there, for --only: tests, core, schedules, fuzz, histories, deaths, soak, handover. Needs
-Linux, the installed package with its "test" extra, make and a C compiler. Ends with status 1 when
-anything failed. The same checks in their shortest form are ordinary tests of `pytest`.
+What is there, for --only: tests, core, coverage, schedules, fuzz, histories, deaths, soak,
+handover. Needs Linux, the installed package with its "test" extra, setuptools, make and gcc. Ends
+with status 1 when anything failed. The same checks in their shortest form are ordinary tests of
+`pytest`.
 """
 
 from __future__ import annotations
@@ -81,6 +82,18 @@ def core(sizes: Sizes) -> Iterator[Row]:
         out = command("make", "-s", "-C", "csrc", "check", *options)
         total = re.findall(r"^(\d+) passed, 0 failed$", out, re.M)
         yield Row(f"the C core {' '.join(options)}".strip(), f"{total[-1]} tests")
+
+
+def coverage(sizes: Sizes) -> Iterator[Row]:
+    """What the tests reach of the core; each line that they do not has its reason."""
+    out = command("make", "-s", "-C", "csrc", "coverage", f"PYTHON={sys.executable}")
+    found = re.search(r"^all +(\d+) +([\d.]+%) +(\d+) +([\d.]+%)", out, re.M)
+    lines, run, branches, taken = found.groups() if found else ("0", "?", "0", "?")
+    yield Row(
+        "what the tests reach of the core",
+        f"{run} of {int(lines):,} lines",
+        notes=[f"{taken} of {int(branches):,} branches; the rest: csrc/tests/COVERAGE.md"],
+    )
 
 
 def schedules(sizes: Sizes) -> Iterator[Row]:
@@ -164,6 +177,7 @@ def linearizable(sizes: Sizes) -> Iterator[Row]:
 PARTS: dict[str, Callable[[Sizes], Iterator[Row]]] = {
     "tests": tests,
     "core": core,
+    "coverage": coverage,
     "schedules": schedules,
     "fuzz": fuzz,
     "histories": linearizable,

@@ -10,7 +10,7 @@ weaker=$build/weaker.txt
 awk -v core="$core" -f weaken.awk \
     mutex.h=prove_mutex mutex.c=prove_mutex pool.c=prove_pool reclaim.c=prove_reclaim \
     queue.c=prove_queue static_run.c=prove_static dynamic_run.c=prove_dynamic \
-    team.c=prove_dynamic net.c=prove_plan plan.c=prove_plan blob.c=prove_blob blob.h=prove_blob \
+    team.c=prove_dynamic run.c=prove_plan plan.c=prove_plan blob.c=prove_blob blob.h=prove_blob \
     stripes.c=prove_stripes stripes.h=prove_stripes \
     async.c=prove_async kernels_rendezvous.c=prove_rendezvous >"$weaker"
 

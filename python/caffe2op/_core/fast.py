@@ -23,6 +23,8 @@ Bool = _namespace["Bool"]
 Cell = _namespace["Cell"]
 Mutex = _namespace["Mutex"]
 NetRun = _namespace["NetRun"]
+Operator = _namespace["Operator"]
+View = _namespace["View"]
 
 NetRun.set_main_thread(threading.main_thread().ident)
 os.register_at_fork(after_in_child=lambda: NetRun.set_main_thread(threading.get_ident()))

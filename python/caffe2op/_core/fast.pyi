@@ -102,3 +102,23 @@ class NetRun:
     def call(self, allow_fail: bool = False, /) -> bool: ...
     @staticmethod
     def set_main_thread(ident: int, /) -> None: ...
+
+class View:
+    @property
+    def data(self) -> Any: ...
+    @property
+    def _blob(self) -> Any: ...
+    @property
+    def _array(self) -> npt.NDArray[Any] | None: ...
+    def _keep(self, tensor: int, array: npt.NDArray[Any], /) -> None: ...
+
+class Operator:
+    def __new__(
+        cls,
+        function: Callable[[list[Any], list[Any]], object],
+        view_type: type[View],
+        blobs: list[Any],
+        addresses: list[int],
+        n_in: int,
+        /,
+    ) -> Self: ...

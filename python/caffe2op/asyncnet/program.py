@@ -16,10 +16,9 @@ from caffe2op._core.suggest import suggest
 from caffe2op.asyncnet.barrier import AsyncNetBarrier
 from caffe2op.asyncnet.devices import Devices, device_name, lanes, moved_to_threads
 from caffe2op.asyncnet.instance import Instance, Outputs
-from caffe2op.core.defs import NetDef, OperatorDef
-from caffe2op.core.fields import check_fields, is_plain
+from caffe2op.core.defs import NetDef
 from caffe2op.core.names import BlobLike
-from caffe2op.workspace import dependencies
+from caffe2op.workspace import columns, dependencies
 from caffe2op.workspace.blob import Blob, Fetch
 from caffe2op.workspace.compile import CompiledNet, check_net, compile_net
 from caffe2op.workspace.dependencies import Edge
@@ -66,13 +65,7 @@ class NetProgram:
     ) -> None:
         check_net(net)
         check_type(net.name, net.type)
-        for index, op in enumerate(net.op):
-            if type(op) is OperatorDef and is_plain(op):
-                continue
-            where = f"net {net.name!r}, operator {index}"
-            if not isinstance(op, OperatorDef):
-                raise TypeError(f"{where}: expected a core.OperatorDef, got {op!r}")
-            check_fields(op, where)
+        read = columns.checked(net)
         self.name = net.name
         self.workers = workers
         self.needed: frozenset[str] = frozenset()  # what is not given is in the workspace
@@ -86,19 +79,21 @@ class NetProgram:
                 devices, [device_name(net, op) for op in net.op], f"net {net.name!r}"
             )
             self.workers = self._lanes.total
-            net = moved_to_threads(net, devices)
-        self._net = net
+            moved = moved_to_threads(net, devices)
+            if moved is not net:
+                net, read = moved, columns.checked(moved)
+        self._net, self._read = net, read
         for name in inputs:
             workspace.create_blob(name)
-        written, updated, last = _written(net)
-        self._sources = updated | {b for op in net.op for b in op.input if b not in written}
-        self._own = self._own_blobs(written, updated, set(shared))
-        self._outputs = self._check_outputs(written, last, outputs)
+        self._sources = read.uses.sources
+        self._own = self._own_blobs(set(shared))
+        self._outputs = self._check_outputs(outputs)
         # These blobs stay, whatever the workspace forgets later.
         self._compiled, self._blobs = workspace.compiled(self._compile_shared)
-        self._graph: Any = dependencies.graph(self._net, self._extra)
+        self._graph: Any = dependencies.graph(self._net, self._extra, read)
 
-    def _own_blobs(self, written: set[str], updated: set[str], shared: set[str]) -> set[str]:
+    def _own_blobs(self, shared: set[str]) -> set[str]:
+        written = self._read.uses.written
         unknown = shared - written
         if unknown:
             raise ValueError(
@@ -106,13 +101,12 @@ class NetProgram:
                 f"operator; blobs that are only read are shared anyway"
                 f"{suggest(min(unknown), written)}"
             )
-        return written - updated - shared
+        return written - self._sources - shared
 
-    def _check_outputs(
-        self, written: set[str], last: list[str], outputs: Iterable[BlobLike] | None
-    ) -> tuple[str, ...]:
+    def _check_outputs(self, outputs: Iterable[BlobLike] | None) -> tuple[str, ...]:
+        written = self._read.uses.written
         if outputs is None:
-            return tuple(self._net.external_output) or tuple(last)
+            return tuple(self._net.external_output) or tuple(self._read.uses.unread)
         names = tuple(str(name) for name in outputs)
         for name in names:
             if name not in written:
@@ -156,9 +150,8 @@ class NetProgram:
                 )
 
     def _compile_shared(self, outer: Scope) -> tuple[CompiledNet, dict[str, Blob]]:
-        compiled = compile_net(self._net, outer)
-        for name in self._outputs:  # an output may be an input that no operator touches
-            outer.find_or_create(name)
+        compiled = compile_net(self._net, outer, read=self._read)
+        outer.make_all(self._outputs)  # one may be an input that no operator touches
         return compiled, dict(outer)  # it holds every blob that was looked up in it
 
     def _instance(self, compiled: CompiledNet, scope: Scope) -> Instance:
@@ -167,7 +160,7 @@ class NetProgram:
             assert found is not None
             return found
 
-        outputs = Fetch([blob(name) for name in self._outputs])
+        outputs = Fetch(scope.make_all(self._outputs))
         execute = InDependencyOrder(compiled.info.c, self._graph, self.workers, self._new_async)
         return Instance(
             compiled.info,
@@ -192,24 +185,4 @@ class NetProgram:
         """On blobs of its own."""
         known = {**self._blobs, **{name: Blob(name) for name in self._own | inputs}}
         scope = Scope(known)
-        return self._instance(compile_net(self._net, scope), scope)
-
-
-def _written(net: NetDef) -> tuple[set[str], set[str], list[str]]:
-    """Blobs that the net writes; of these, those that it reads before; and, in order, those that
-    nobody reads after their last writer."""
-    written: set[str] = set()
-    updated: set[str] = set()
-    outside: set[str] = set()
-    unread: dict[str, None] = {}
-    for op in net.op:
-        for name in op.input:
-            unread.pop(name, None)
-            if name not in written:
-                outside.add(name)
-        for name in op.output:
-            written.add(name)
-            unread[name] = None
-            if name in outside:
-                updated.add(name)
-    return written, updated, list(unread)
+        return self._instance(compile_net(self._net, scope, read=self._read), scope)

@@ -85,18 +85,3 @@ def has_lists(op: OperatorDef) -> bool:
         and type(op.arg) is list
         and type(op.control_input) is list
     )
-
-
-_STR, _ARGUMENT = frozenset({str}), frozenset({Argument})
-
-
-def is_plain(op: OperatorDef) -> bool:
-    """The quick form of the whole check: True where nothing is wrong, as it nearly always is."""
-    return (
-        has_lists(op)
-        and _STR.issuperset(map(type, op.input))
-        and _STR.issuperset(map(type, op.output))
-        and (not op.arg or _ARGUMENT.issuperset(map(type, op.arg)))
-        and (not op.control_input or _STR.issuperset(map(type, op.control_input)))
-        and (op.device_option is None or type(op.device_option) is DeviceOption)
-    )

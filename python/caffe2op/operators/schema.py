@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from caffe2op._core import ffi
@@ -72,6 +73,36 @@ class Schema:
     check: Callable[[OperatorDef], str | None] | None = None  # whatever else must hold
     doc: str = ""
 
+    # The same for all operators of the type, and made when the first one needs them.
+
+    @cached_property
+    def by_name(self) -> dict[str, Arg]:
+        """The arguments by name."""
+        return {arg.name: arg for arg in self.args}
+
+    @cached_property
+    def defaults(self) -> dict[str, Any]:
+        """The values of arguments that are not given, converted; not to be changed."""
+        return {
+            arg.name: None if arg.default is None else CONVERT[arg.kind](arg.default)
+            for arg in self.args
+            if arg.default is not REQUIRED
+        }
+
+    @cached_property
+    def needs(self) -> bool:
+        """Whether there are arguments that must be given."""
+        return len(self.defaults) < len(self.args)
+
+    @cached_property
+    def packed(self) -> PackedArgs:
+        """The arguments for C where none is given."""
+        packed = ffi.new("c2_arg[]", len(self.args))
+        keep: list[Any] = [packed]
+        for slot, arg in zip(packed, self.args, strict=True):
+            _put(slot, arg, self.defaults.get(arg.name), keep)
+        return PackedArgs(packed, len(self.args), tuple(keep))
+
 
 PythonFunction = Callable[[list[Any], list[Any]], Any]
 
@@ -84,13 +115,13 @@ class Binding:
     `prepare` is called before a net with such an operator is built: it loads what the kernel
     needs, or raises. `blocks` tells of one operator what `Schema.waits` does of all of its type.
 
-    `handle` makes the `void *` that a native kernel finds in its context (a c2_user_schema, say).
-    The net keeps what it returns alive. `inner` does the same for an operator that runs nets of its
-    own: it is given what builds one, the value of the argument of that name, into a c2_net.
+    `handle` is the `void *` that a native kernel finds in its context (a c2_user_schema, say), and
+    nets keep it alive. `inner` makes it for an operator that runs nets of its own: it is given what
+    builds one, the value of the argument of that name, into a c2_net.
     """
 
     kernel: str | None
-    handle: Callable[[OperatorDef], Any] | None = None
+    handle: Any = None
     inner: Callable[[OperatorDef, Callable[[str, NetDef], Any]], Any] | None = None
     python: Callable[[OperatorDef], PythonFunction] | None = None
     prepare: Callable[[], None] | None = None
@@ -166,7 +197,7 @@ def argument_values(op: OperatorDef, schema: Schema) -> dict[str, Any]:
     A dtype is its c2_dtype code."""
     if not op.arg and not schema.args:
         return {}
-    declared = {a.name: a for a in schema.args}
+    declared = schema.by_name
     given: dict[str, Any] = {}
     for argument in op.arg:
         try:
@@ -181,14 +212,14 @@ def argument_values(op: OperatorDef, schema: Schema) -> dict[str, Any]:
         if name in given:
             raise ValueError(f"{describe(op)}: argument {name!r} is given twice")
         given[name] = value
-    values: dict[str, Any] = {}
-    for arg in schema.args:
+    values = dict(schema.defaults)
+    if not given and len(values) == len(schema.args):
+        return values
+    for arg in schema.args:  # the first that is wrong, in their order
         if arg.name in given:
             values[arg.name] = _convert(op, arg, given[arg.name])
         elif arg.default is REQUIRED:
             raise ValueError(f"{describe(op)}: argument {arg.name!r} ({arg.kind}) is missing")
-        else:
-            values[arg.name] = None if arg.default is None else _convert(op, arg, arg.default)
     return values
 
 
@@ -314,32 +345,41 @@ def pack_args(op: OperatorDef, schema: Schema) -> PackedArgs:
     lists in `ints` (bools too) or `floats` with `count`; defaults filled in with `given` 0. An
     "object" stays in Python: C sees only `given`."""
     values = argument_values(op, schema)
-    if not values:
+    if not schema.args:
         return NO_ARGS
-    given = {a.name for a in op.arg}
+    usual = schema.packed
+    if not op.arg:
+        return usual
     packed = ffi.new("c2_arg[]", len(schema.args))
-    keep: list[Any] = [packed]
-    for slot, arg in zip(packed, schema.args, strict=True):
-        slot.given = arg.name in given
-        value = values[arg.name]
-        if value is None or arg.kind == "object":
-            continue
-        if arg.kind in ("int", "bool", "dtype"):
-            slot.i = int(value)
-        elif arg.kind == "float":
-            slot.f = value
-        elif arg.kind == "number":
-            slot.f = value
-            if value == value // 1 and INT64_MIN <= value <= INT64_MAX:
-                slot.i = int(value)
-        elif arg.kind == "str":
-            keep.append(ffi.new("char[]", value.encode(errors="surrogateescape")))
-            slot.s = keep[-1]
-        else:
-            keep.append(ffi.new("double[]" if arg.kind == "floats" else "int64_t[]", value))
-            if arg.kind == "floats":
-                slot.floats = keep[-1]
-            else:
-                slot.ints = keep[-1]
-            slot.count = len(value)
+    ffi.memmove(packed, usual.args, ffi.sizeof(packed))
+    keep = [packed, usual]
+    given = {a.name for a in op.arg}
+    for k, arg in enumerate(schema.args):
+        if arg.name in given:
+            packed[k].given = 1
+            _put(packed[k], arg, values[arg.name], keep)
     return PackedArgs(packed, len(schema.args), tuple(keep))
+
+
+def _put(slot: Any, arg: Arg, value: Any, keep: list[Any]) -> None:
+    """One argument's value into its c2_arg; what that points to is added to `keep`."""
+    if value is None or arg.kind == "object":
+        return
+    if arg.kind in ("int", "bool", "dtype"):
+        slot.i = int(value)
+    elif arg.kind == "float":
+        slot.f = value
+    elif arg.kind == "number":
+        slot.f = value
+        integral = value == value // 1 and INT64_MIN <= value <= INT64_MAX
+        slot.i = int(value) if integral else 0  # not the default's
+    elif arg.kind == "str":
+        keep.append(ffi.new("char[]", value.encode(errors="surrogateescape")))
+        slot.s = keep[-1]
+    else:
+        keep.append(ffi.new("double[]" if arg.kind == "floats" else "int64_t[]", value))
+        if arg.kind == "floats":
+            slot.floats = keep[-1]
+        else:
+            slot.ints = keep[-1]
+        slot.count = len(value)

@@ -227,7 +227,7 @@ def _native_binding(native: NativeFunction, takes: list[int], gives: list[_Outpu
     # Whoever holds the handle (a net) holds all that it points to. What is called at its end does
     # nothing, and none of it in Python: what a signal's handler raised in there would be lost.
     handle = ffi.gc(schema, functools.partial(is_, (schema, parts, native)))
-    return Binding(kernel="UserFunction", handle=lambda op: handle)
+    return Binding(kernel="UserFunction", handle=handle)
 
 
 # ---- Python functions --------------------------------------------------------------------------

@@ -224,9 +224,10 @@ class Blob:
             f"blob {self.name!r} is empty: nothing was fed to it, and no operator has written it"
         )
 
-    def lasting_view(self) -> Array | None:
+    def lasting_view(self, keep: Callable[[int, Array], object]) -> Array | None:
         """A tensor's elements as an array, not copied, that keeps its memory; None for a blob of
-        another kind. Inside a guard: what the blob's memory is then."""
+        another kind. Inside a guard: what the blob's memory is then. `keep` is called with the
+        address of the c2_tensor and an array of all of it, which is not the one that is given."""
         memory = ffi.new("void **")
         shared = self._shared
         tensor = lib.c2_blob_keep(self.c, memory)
@@ -236,8 +237,11 @@ class Blob:
         # Nothing of Python's runs when the view goes: what a signal handler raised in there, at any
         # moment of a loop over runs, would be lost with a warning.
         if kept == ffi.NULL:  # the array of share(), which retired arrays join meanwhile
-            return view_of(tensor, partial(is_, shared))  # only holds it
-        return view_of(tensor, partial(lib.c2_memory_let_go_with, kept))
+            array = view_of(tensor, partial(is_, shared))  # only holds it
+        else:
+            array = view_of(tensor, partial(lib.c2_memory_let_go_with, kept))
+        keep(int(ffi.cast("uintptr_t", tensor)), array)
+        return array.view()
 
     def holds_a_bool(self) -> bool:
         """Whether it is a tensor of one bool."""

@@ -16,19 +16,16 @@ from caffe2op._core.suggest import near, suggest
 from caffe2op.core.defs import DeviceOption, NetDef, OperatorDef
 from caffe2op.core.fields import check_fields, has_lists
 from caffe2op.operators import schema
-from caffe2op.workspace import dependencies
+from caffe2op.workspace import columns, compile_many, dependencies
 from caffe2op.workspace.blob import Blob
 from caffe2op.workspace.executors import EXECUTORS, InDependencyOrder, check_type
 from caffe2op.workspace.observation import Observer
 from caffe2op.workspace.observed import Observed, asks_for_trace, without_edges
 from caffe2op.workspace.python_calls import PythonOperator, handle_of
-from caffe2op.workspace.run import NetInfo, Runner
+from caffe2op.workspace.run import NetInfo, OperatorInfo, Runner
 from caffe2op.workspace.scope import Scope
 
 MOST_NESTED = 16  # nets inside a net: each takes some of a thread's stack
-
-# The table of C, as far as it was looked up; it never changes.
-_kernels: dict[str, Any] = {}
 
 
 class CompiledNet:
@@ -104,12 +101,22 @@ def runnable(net: NetDef, scope: Scope) -> RunnableNet:
     return RunnableNet(compile_net(net, scope), net)
 
 
-def compile_net(net: NetDef, scope: Scope, outer: _Builder | None = None) -> CompiledNet:
+def compile_net(
+    net: NetDef,
+    scope: Scope,
+    outer: _Builder | None = None,
+    read: columns.Columns | None = None,
+) -> CompiledNet:
     """Check the net and build it on the blobs of the scope; its outputs are made there. ValueError
     or TypeError that names the net, the operator and the blob or argument. `outer` builds the net
-    whose next operator is to run this one."""
+    whose next operator is to run this one. `read`: the net in columns, where it is known."""
     check_net(net)
     check_type(net.name, net.type)
+    if outer is None and len(net.op) >= compile_many.FEW:
+        read = read or columns.plain(net)
+        built = compile_many.build(net, read, scope) if read is not None and read.plain else None
+        if built is not None:
+            return CompiledNet(built.info, built.waits, built.foreign, built.keep)
     c = lib.c2_net_new(len(net.op))
     if not c:
         raise MemoryError(f"net {net.name!r}: no memory for {len(net.op)} operators")
@@ -143,7 +150,8 @@ class _Builder:
         self._closed = bool(self._sources)
         self._inner: list[NetInfo] = []
         within = f"{outer.current}, in its " if outer else ""
-        self.info = NetInfo(net.name, [], c, self._inner, within)
+        self.ops: list[OperatorInfo] = []
+        self.info = NetInfo(net.name, self.ops, c, self._inner, within)
         self.waits = False
         self.foreign = False
         self.keep: list[Any] = []
@@ -173,14 +181,20 @@ class _Builder:
         self._sources.update(op.output)
         info = self.info
         index = len(info.ops)
-        info.ops.append((op.type, op.name, inputs, outputs))
+        self.ops.append((op.type, op.name, inputs, outputs))
         kernel = (
             ffi.NULL
             if binding.kernel is None
-            else _kernels.get(binding.kernel) or _find_kernel(op, binding.kernel)
+            else compile_many.kernel(binding.kernel) or _no_kernel(op, binding.kernel)
         )
-        if binding.python or binding.handle:
-            handle = self._handle(op, binding)
+        if binding.python is not None:
+            operator = PythonOperator(binding.python(op), info, index)
+            self.keep.append(operator)
+            handle = handle_of(operator)
+            self.foreign = True
+        elif binding.handle is not None:
+            handle = binding.handle
+            self.keep.append(handle)
             self.foreign = True
         if packed.n:
             self.keep.append(packed)
@@ -249,18 +263,6 @@ class _Builder:
         self.foreign = self.foreign or built.foreign
         return built.info.c
 
-    def _handle(self, op: OperatorDef, binding: schema.Binding) -> Any:
-        """What a kernel of the user's, or the Python side, finds its function by."""
-        if binding.python is not None:
-            index = len(self.info.ops) - 1
-            operator = PythonOperator(binding.python(op), self.info, index)
-            self.keep.append(operator)
-            return handle_of(operator)
-        if binding.handle is not None:
-            handle = binding.handle(op)
-        self.keep.append(handle)
-        return handle
-
     def check_outputs(self) -> None:
         for name in self._net.external_output:
             if name not in self._sources:
@@ -300,13 +302,8 @@ def check_device(where: str, device: DeviceOption) -> None:
         )
 
 
-def _find_kernel(op: OperatorDef, name: str) -> Any:
-    """The native kernel, looked up in C for the first time."""
-    kernel = lib.c2_kernel_find(name.encode())
-    if not kernel:
-        raise ValueError(f"{schema.describe(op)}: there is no native kernel {name!r}")
-    _kernels[name] = kernel
-    return kernel
+def _no_kernel(op: OperatorDef, name: str) -> Any:
+    raise ValueError(f"{schema.describe(op)}: there is no native kernel {name!r}")
 
 
 def _suggest(name: str, known: set[str]) -> str:

@@ -12,58 +12,62 @@ A further edge, u before v, is a blob of its own that u reads and v writes, so t
 
 from __future__ import annotations
 
-from array import array
-from collections import defaultdict
 from collections.abc import Iterable
-from itertools import accumulate
 from typing import Any
+
+import numpy as np
 
 from caffe2op._core import ffi, lib
 from caffe2op.core.defs import NetDef, OperatorDef
 from caffe2op.operators import schema
+from caffe2op.workspace.columns import Columns, Ints, Longs, checked
 
 Edge = tuple[int, int]
 
 
-def graph(net: NetDef, more: Iterable[Edge] = ()) -> Any:
+def graph(net: NetDef, more: Iterable[Edge] = (), read: Columns | None = None) -> Any:
     """The c2_graph of the net, with `more` edges (operator indices, each forward). Thread-free:
-    a graph never changes."""
-    numbers: defaultdict[str | int, int] = defaultdict()
-    numbers.default_factory = numbers.__len__  # a blob's number, in the order of appearance
-    before: dict[int, list[int]] = {}
-    after: set[int] = set()
-    for u, v in more:
-        if not 0 <= u < v < len(net.op):
-            raise ValueError(
-                f"net {net.name!r}: an edge from operator {u} to {v}; accepted: from "
-                f"an earlier one to a later one of {len(net.op)} operators"
-            )
-        before.setdefault(u, []).append(v)
-        after.add(v)
-    reads = [[numbers[b] for b in (*op.input, *op.control_input)] for op in net.op]
-    writes = [[numbers[b] for b in written(op)] for op in net.op]
-    for u, later in before.items():
-        reads[u] += [numbers[v] for v in later]
-    for v in after:
-        writes[v].append(numbers[v])
-    found = lib.c2_graph_of_blobs(len(net.op), *_flat(reads), *_flat(writes), len(numbers))
+    a graph never changes. `read`: the net in columns, where it is known."""
+    read = read or checked(net)
+    reads_at, reads = read.reads_at, read.reads
+    writes_at, writes = read.writes()
+    n_blobs = len(read.names)
+    extra = list(more)
+    if extra:
+        for u, v in extra:
+            if not 0 <= u < v < len(net.op):
+                raise ValueError(
+                    f"net {net.name!r}: an edge from operator {u} to {v}; accepted: from "
+                    f"an earlier one to a later one of {len(net.op)} operators"
+                )
+        before, after = np.array(extra, np.int32).T
+        reads_at, reads = _with(reads_at, reads, before, n_blobs + after)
+        after = np.unique(after)
+        writes_at, writes = _with(writes_at, writes, after, n_blobs + after)
+        n_blobs += len(net.op)
+    longs, ints = "int64_t[]", "int32_t[]"
+    found = lib.c2_graph_of_blobs(
+        len(net.op),
+        ffi.from_buffer(longs, reads_at),
+        ffi.from_buffer(ints, reads),
+        ffi.from_buffer(longs, writes_at),
+        ffi.from_buffer(ints, writes),
+        n_blobs,
+    )
     return owned(found, net.name)
+
+
+def _with(at: Longs, items: Ints, ops: Ints, added: Ints) -> tuple[Longs, Ints]:
+    """Rows of items, one for each operator, where ops[k] has added[k] behind those it had."""
+    more = np.bincount(ops, minlength=len(at) - 1)
+    every = np.insert(items, at[ops + 1], added)
+    return at + np.concatenate(([0], np.cumsum(more))), every
 
 
 def written(op: OperatorDef) -> list[str]:
     """The blobs that the operator changes: its outputs, and the inputs that it mutates."""
     mutates = schema.lookup(op.type).mutates
     return [*op.output, *(op.input[k] for k in mutates)] if mutates else op.output
-
-
-def _flat(lists: list[list[int]]) -> tuple[Any, Any]:
-    """Where each list begins (and the last one ends), and all of them in a row."""
-    starts = array("q", accumulate(map(len, lists), initial=0))
-    items = array("i", [number for one in lists for number in one])
-    return (
-        ffi.from_buffer("int64_t[]", starts),
-        ffi.from_buffer("int32_t[]", items) if items else ffi.NULL,
-    )
 
 
 def owned(found: Any, name: str) -> Any:

@@ -1,8 +1,8 @@
 """Python operators: what C calls, and what their functions see of the blobs.
 
-C calls `PythonOperator.call` on whichever thread runs the operator, with the GIL
-(csrc/fast/python_call.h). No exception leaves it: it is kept for the caller of the run, with a note
-that says where it was raised.
+C calls the function on whichever thread runs the operator, with the GIL (csrc/fast/python_call.h,
+python_operator.h). No exception leaves it: it is kept for the caller of the run, with a note that
+says where it was raised.
 """
 
 from __future__ import annotations
@@ -11,74 +11,69 @@ import atexit
 import operator
 import os
 from collections.abc import Sequence
-from typing import Any
+from types import FunctionType
+from typing import Any, Self
 
-import numpy as np
-
-from caffe2op._core import ffi, lib
+from caffe2op._core import fast, ffi, lib
 from caffe2op.operators.datatype import dtype_code
 from caffe2op.operators.schema import PythonFunction
 from caffe2op.workspace.blob import Array, Blob, view_of
-from caffe2op.workspace.run import NetInfo, keep_raised, keep_signalled
+from caffe2op.workspace.run import NetInfo, address, keep_raised, keep_signalled
 
 EXIT_PATIENCE_NS = 1_000_000_000  # for first calls of threads that Python did not know
 
 
-class BlobView:
+class BlobView(fast.View):
     """A blob as a Python operator sees it, during the call only: later use is a RuntimeError.
 
     The arrays that `data` gives keep their memory. After the call it may be the blob's no longer,
     or be written by others: copy what is to stay.
     """
 
-    __slots__ = ("_blob",)
+    __slots__ = ()
 
-    def __init__(self, blob: Blob) -> None:
-        self._blob: Blob | None = blob
-
-    def _open(self) -> Blob:
-        if self._blob is None:
-            raise RuntimeError("an input or output of a Python operator was used after the call")
-        return self._blob
+    _blob: Blob
 
     @property
     def name(self) -> str:
         """The blob's name."""
-        return self._open().name
+        return self._blob.name
 
-    @property
-    def data(self) -> Any:
-        """The elements, as a NumPy array on the blob's own memory: writing to it writes the blob.
-        For a blob that is no tensor, what FetchBlob gives. ValueError when the blob is empty."""
-        blob = self._open()
-        view = blob.lasting_view()  # inside the operator's guard
+    def _look(self) -> Any:
+        """What `data` gives, for the first time or after a change."""
+        blob = self._blob
+        view = blob.lasting_view(self._keep)  # inside the operator's guard
         return blob.fetch() if view is None else view
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The tensor's shape; TypeError for a blob that is none."""
-        return self._array().shape
+        return self._elements().shape
 
     @property
     def dtype(self) -> Any:
         """The tensor's NumPy dtype; TypeError for a blob that is none."""
-        return self._array().dtype
+        return self._elements().dtype
 
-    def _array(self) -> Array:
-        tensor = lib.c2_blob_tensor(self._open().c)
+    def _elements(self) -> Array:
+        """For a look at what it is: kept, or not keeping its memory."""
+        kept = self._array
+        if kept is not None:
+            return kept
+        tensor = lib.c2_blob_tensor(self._blob.c)
         if tensor == ffi.NULL:
-            raise TypeError(f"blob {self._open().describe()} is no tensor")
+            raise TypeError(f"blob {self._blob.describe()} is no tensor")
         return view_of(tensor)
 
     def feed(self, value: Any) -> None:
         """Make the blob a copy of the value, as workspace.FeedBlob does."""
-        self._open().feed(value)
+        self._blob.feed(value)
 
     def reshape(self, shape: Sequence[int], dtype: Any = None) -> None:
         """Make the blob a tensor of this shape, to be written through `data`. Its elements stay
         when nothing changes, and are zeros otherwise. dtype: that of the tensor it was, or
         float32."""
-        blob = self._open()
+        blob = self._blob
         if dtype is not None:
             code = dtype_code(dtype)
         else:
@@ -94,42 +89,45 @@ class BlobView:
 
     init = reshape
 
-    def _close(self) -> None:
-        """End the call."""
-        self._blob = None
-
     def __repr__(self) -> str:
-        return f"BlobView({self._blob.describe() if self._blob else 'after the call'})"
+        try:
+            return f"BlobView({self._blob.describe()})"
+        except RuntimeError:
+            return "BlobView(after the call)"
 
 
-class PythonOperator:
+class PythonOperator(fast.Operator):
     """An operator of a net that calls a Python function."""
 
-    __slots__ = ("_function", "_index", "_inputs", "_net", "_outputs")
+    __slots__ = ("_index", "_net")
 
-    def __init__(self, function: PythonFunction, net: NetInfo, index: int) -> None:
-        self._function = function
+    def __new__(cls, function: PythonFunction, net: NetInfo, index: int) -> Self:
+        inputs, outputs = net.ops[index][2:]
+        blobs = [*inputs, *outputs]
+        addresses = [address(blob.c) for blob in blobs]
+        self = super().__new__(cls, _in_bytecode(function), BlobView, blobs, addresses, len(inputs))
         self._net = net
         self._index = index
-        self._inputs, self._outputs = net.ops[index][2:]
+        return self
 
-    def call(self) -> int:
-        """The function on the blobs; a c2_status."""
-        inputs = [BlobView(b) for b in self._inputs]
-        outputs = [BlobView(b) for b in self._outputs]
-        try:
-            result = self._function(inputs, outputs)
-        finally:
-            for view in (*inputs, *outputs):
-                view._close()
-        # Only a bool can say no: None, 0 or an empty list are what functions happen to return.
-        failed = isinstance(result, bool | np.bool_) and not result
-        return int(lib.C2_FAILED if failed else lib.C2_OK)
+    _net: NetInfo
+    _index: int
 
     def keep(self, run: int, exception: BaseException) -> None:
-        """Store what `call` raised for the caller of the run at this address."""
-        given = ", ".join(b.describe() for b in self._inputs) or "none"
-        keep_raised(run, self._net, self._index, exception, given)
+        """Store what the function raised for the caller of the run at this address."""
+        keep_raised(run, self._net, self._index, exception, self._net.inputs(self._index))
+
+
+def _in_bytecode(function: PythonFunction) -> PythonFunction:
+    """The function as one that begins with Python's bytecode, where the interpreter lets other
+    threads have the GIL, and serves signals (batch.h)."""
+    if isinstance(function, FunctionType):
+        return function
+
+    def call(inputs: list[BlobView], outputs: list[BlobView]) -> Any:
+        return function(inputs, outputs)
+
+    return call
 
 
 def handle_of(operator: object) -> Any:

@@ -27,7 +27,7 @@ class NetInfo(NamedTuple):
     its operators run, and `within` says of such a one whose it is."""
 
     name: str
-    ops: list[OperatorInfo]
+    ops: Sequence[OperatorInfo]
     c: Any
     inner: Sequence[NetInfo] = ()
     within: str = ""
