@@ -17,9 +17,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from caffe2op import workspace
 from caffe2op.core import net as net_definitions
+
+# A machine that is busy makes an example take longer than Hypothesis allows; and a change is judged
+# by the same examples each time: `pytest --hypothesis-profile=others` takes others.
+slow = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("same", **slow, derandomize=True, database=None)
+settings.register_profile("others", **slow)
+settings.load_profile("same")
 
 HERE = Path(__file__).parent
 ALONE = {"asyncnet", "operators", "workspace", "examples", "fuzz", "proof"}

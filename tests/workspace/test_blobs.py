@@ -262,8 +262,8 @@ def test_memory_that_cannot_be_shared(array, error) -> None:
 def test_workspaces() -> None:
     workspace.FeedBlob("x", 1)
     assert workspace.CurrentWorkspace() == "default"
-    with pytest.raises(KeyError, match="no workspace 'other'"):
-        workspace.SwitchWorkspace("other")
+    with pytest.raises(KeyError, match="no workspace 'that no test makes'"):
+        workspace.SwitchWorkspace("that no test makes")
     workspace.SwitchWorkspace("tests of workspaces", create_if_missing=True)
     workspace.ResetWorkspace()
     assert workspace.CurrentWorkspace() == "tests of workspaces"
