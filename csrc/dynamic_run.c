@@ -83,6 +83,7 @@ typedef struct self {
     lane *lane;
     c2_ticker *ticker;
     c2_batch *batch;
+    int32_t *counted; /* 1: in at_gil */
 } self;
 
 static int32_t lane_of(const c2_dynamic *d, int32_t op) {
@@ -193,7 +194,17 @@ static int suits(const c2_dynamic *d, self me) {
     return load_rlx(&d->at_gil) > 0 ? NATIVE : KINDS;
 }
 
-static int32_t pop(const c2_dynamic *d, self me) {
+/* Before a worker is at an operator of this kind, or KINDS: at none. */
+static void count_me(c2_dynamic *d, self me, int kind) {
+    const int32_t counts = kind == PYTHON;
+    if (counts == *me.counted) return;
+    add_rlx(&d->at_gil, counts ? 1 : -1);
+    *me.counted = counts;
+}
+
+/* Who takes a Python operator counts before the lock is free, so that two workers do not take one
+ * each while native ones are left. */
+static int32_t pop(c2_dynamic *d, self me) {
     lane *const l = me.lane;
     if (load_rlx(&l->any) == 0) return -1;
     lock(l);
@@ -204,6 +215,7 @@ static int32_t pop(const c2_dynamic *d, self me) {
     else if (kind == KINDS)
         kind = sooner(d, native->ops[0], python->ops[0]) ? NATIVE : PYTHON;
     const int32_t op = l->heaps[kind].size ? pop_locked(d, &l->heaps[kind]) : -1;
+    if (op >= 0) count_me(d, me, kind);
     unlock(l);
     return op;
 }
@@ -275,8 +287,7 @@ static int32_t release_successors(c2_dynamic *d, lane *mine, int32_t op) {
 
 /* Before an operator of this kind, or KINDS: before a wait. */
 static void turn_to(c2_dynamic *d, self me, int kind) {
-    if ((kind == PYTHON) == me.batch->inside) return;
-    add_rlx(&d->at_gil, kind == PYTHON ? 1 : -1);
+    count_me(d, me, kind);
     if (kind != PYTHON) c2_batch_end(me.batch);
 }
 
@@ -293,7 +304,8 @@ static int32_t keep(c2_dynamic *d, self me, int32_t op) {
 /* A more urgent operator may lie on the heap than the one that a worker keeps: the order is a
  * wish, but what the worker has just written is in its cache. */
 static void work(c2_dynamic *d, self me) {
-    int32_t next = -1;
+    int32_t next = -1, counted = 0;
+    me.counted = &counted;
     while (!c2_run_stopped(d->run)) {
         if (next < 0) next = pop(d, me);
         if (next < 0) {
@@ -324,7 +336,7 @@ static void help(void *arg) {
     const int32_t k = add_rlx(&d->next_helper, 1);
     const int32_t l = d->lanes.of_helper ? d->lanes.of_helper[k] : 0;
     c2_batch batch = {0};
-    const self me = {k + 1, &d->lane[l], NULL, &batch};
+    const self me = {.number = k + 1, .lane = &d->lane[l], .batch = &batch};
     const uint64_t *cpus = d->lanes.cpus ? d->lanes.cpus + (size_t)l * C2_CPU_WORDS : NULL;
     uint64_t before[C2_CPU_WORDS];
     if (!cpus || !names_any(cpus)) {
@@ -368,7 +380,7 @@ void c2_dynamic_run(c2_dynamic *d, int32_t first, c2_run *run, c2_ticker *ticker
                     "the system gives no thread for each device's worker");
     lane *mine = &d->lane[caller_works ? d->lanes.of_caller : 0];
     if (caller_works)
-        work(d, (self){0, mine, ticker, &batch});
+        work(d, (self){.lane = mine, .ticker = ticker, .batch = &batch});
     else
         c2_team_wait(&d->team, run, ticker);
     c2_team_end(&d->team, run, ticker);
