@@ -7,8 +7,8 @@
 The C suite, on both seams to the system, and the Python tests run on code that gcc has made count;
 gcov tells the counts, and here they are put together. A line of an inline function counts as run
 when any file that includes it ran it. Written are a line for each source, and the lines that
-nothing runs. The exit status is 1 when the share of lines is below LEAST (in percent), and, with the
-Python tests, when a line that nothing runs is in no function that COVERAGE.md explains.
+nothing runs. The exit status is 1 when the share of lines is below LEAST (in percent), and, with
+the Python tests, when a line that nothing runs is in no function that COVERAGE.md explains.
 """
 
 import collections

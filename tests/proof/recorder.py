@@ -152,6 +152,11 @@ def _run_threads(work: fleet.Body, workers: int) -> None:
         raise errors[0]
 
 
+def _has_ended(pid: int) -> bool:
+    """Whether the fork waits to be waited for."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
 def _run_processes(
     work: fleet.Body, workers: int, logs: fleet.Array, seed: int | None
 ) -> dict[int, tuple[int, int]]:
@@ -163,7 +168,8 @@ def _run_processes(
             rng = random.Random(seed)
             for number in rng.sample(range(workers), workers - 1):
                 half = rng.randrange(len(logs[number]) // 2)
-                while not logs[number, half, _ENDED]:  # in the midst of its work
+                # In the midst of its work; a queue that was closed meanwhile may end it sooner.
+                while not logs[number, half, _ENDED] and not _has_ended(pids[number]):
                     os.sched_yield()
                 fleet.pause(rng, 2e-4)
                 before = time.monotonic_ns()
