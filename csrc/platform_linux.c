@@ -186,13 +186,12 @@ int c2_os_wake(const void *word, int size, int count) {
  *   bits 32..53   tid
  *   bits 54..63   the thread's start time in ticks, modulo 1023, plus 1; 0 = unknown
  *
- * The start time is there because pids and tids come back: a new thread that was given the
- * numbers of a dead one differs from it, but where they began a multiple of 10.23 s apart (a tick
- * is 10 ms). The namespaces are there because
- * memory may be shared between containers, where the numbers mean other threads: an owner from
- * another namespace is never called dead (one pair of namespaces in 511 looks alike). A process
- * that calls exec while it is an owner keeps pid, tid and start time, so it lives on as an owner
- * until it ends.
+ * The start time is there because pids and tids come back: a new thread that was given the numbers
+ * of a dead one differs from it, but where they began a multiple of 10.23 s apart (a tick is 10
+ * ms). The namespaces are there because memory may be shared between containers, where the numbers
+ * mean other threads: an owner from another namespace is never called dead (one pair of namespaces
+ * in 511 looks alike). A process that calls exec while it is an owner keeps pid, tid and start
+ * time, so it lives on as an owner until it ends.
  *
  * /proc is trusted only where it speaks of our own pid namespace: /proc/self must read as our
  * pid. Otherwise namespace and start time stay unknown.

@@ -1,6 +1,6 @@
 /* The seam to the operating system: what platform.h promises, one promise after the other. */
 #define _GNU_SOURCE
-#include "threads.h"
+#include "lives.h"
 
 #ifdef C2_PLATFORM_linux
 #define LINUX 1
@@ -207,18 +207,6 @@ TEST(a_thread_that_ended_is_not_alive) {
     while (c2_os_alive(load_acq(&name)))
         nap();
     CHECK_EQ(c2_os_alive(load_acq(&name)), 0);
-}
-
-typedef struct scene {
-    _Atomic uint64_t name;
-    _Atomic int step;
-} scene;
-
-static void live_until_told(void *arg) {
-    scene *s = arg;
-    store_rel(&s->name, c2_os_self());
-    reach(&s->step, 1);
-    await(&s->step, 2);
 }
 
 TEST(a_child_has_a_name_of_its_own) {

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-#include "threads.h"
+#include "lives.h"
 #include "watched.h"
 
 #ifdef C2_PLATFORM_linux
@@ -109,18 +109,6 @@ TEST(without_a_mask_all_processors_count) {
 }
 
 /* ---- names, and who lives ---- */
-
-typedef struct scene {
-    _Atomic uint64_t name;
-    _Atomic int step;
-} scene;
-
-static void live_until_told(void *arg) {
-    scene *s = arg;
-    store_rel(&s->name, name_now());
-    reach(&s->step, 1);
-    await(&s->step, 2);
-}
 
 /* Whether a child counts as alive while it lives, once it is a zombie, and when it is gone. */
 static void look_at_a_child(int living, int zombie) {
